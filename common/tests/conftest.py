@@ -1,0 +1,59 @@
+"""What every unit test shares: a calm process, and the lessons' same-named modules by path."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import hypothesis
+import matplotlib
+import pytest
+import torch
+
+from common.settings import ROOT
+
+# In this process only: an exported MPLBACKEND would hide the figures in the lessons' kernels.
+matplotlib.use("Agg")
+
+# A slow or busy machine is no failure, and a failure found once must come back on the next run.
+hypothesis.settings.register_profile(
+    "course", deadline=None, derandomize=True, database=None, print_blob=False
+)
+hypothesis.settings.load_profile("course")
+
+
+@pytest.fixture(autouse=True)
+def calm_process():
+    """Two threads and a known seed for each test, whatever the one before has set."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    torch.manual_seed(0)
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def lesson_modules():
+    """A context that imports one lesson's modules: ``with lesson_modules("Batch-Norm") as lesson``.
+
+    ``lesson.model`` and ``lesson.utils`` are what a notebook of that lesson imports under these
+    names. Each lesson has its own, so they are imported afresh and forgotten again.
+    """
+
+    @contextmanager
+    def load(lesson: str):
+        names = ("model", "utils")
+        folder = str(ROOT / lesson)
+        before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        sys.path.insert(0, folder)
+        try:
+            yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+        finally:
+            sys.path.remove(folder)
+            for name in names:
+                sys.modules.pop(name, None)
+            sys.modules.update(before)
+
+    return load
