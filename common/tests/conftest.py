@@ -36,10 +36,11 @@ def calm_process():
 
 @pytest.fixture
 def lesson_modules():
-    """A context that imports one lesson's modules: ``with lesson_modules("Batch-Norm") as lesson``.
+    """Import the ``model`` and ``utils`` of one lesson for the length of a block.
 
-    ``lesson.model`` and ``lesson.utils`` are what a notebook of that lesson imports under these
-    names. Each lesson has its own, so they are imported afresh and forgotten again.
+    Inside ``with lesson_modules("Batch-Norm") as lesson:`` the modules that a notebook of that
+    lesson imports under these names are ``lesson.model`` and ``lesson.utils``. Every lesson has
+    its own, so they are imported afresh for the block and forgotten after it.
     """
 
     @contextmanager

@@ -1,0 +1,200 @@
+"""The repository as a reader finds it: its layout, its notebooks, its links and its commands.
+
+What is checked is what git would commit (the index): a learner who has played with a lesson, or
+keeps a data set beside it, has broken nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import subprocess
+from functools import cache
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+import pytest
+
+from common import cli
+from common.settings import ROOT
+
+NOTEBOOKS = [
+    "Batch-Norm/Cifar_10_BN.ipynb",
+    "Group-Norm/Cifar_10_GN.ipynb",
+    "Layer-Norm/Cifar_10_LN.ipynb",
+]
+READMES = ["README.md", *(f"{name.split('/')[0]}/README.md" for name in NOTEBOOKS)]
+COMMANDS = [
+    "pip install -r requirements.txt && python -m common compare",
+    "pip install -r requirements.txt && pytest",
+]
+TEXT = {".py", ".md", ".ipynb", ".txt", ".json", ".csv", ".yml", ".toml", ".ini", ".svg", ""}
+
+
+def git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
+
+
+@cache
+def committed() -> tuple[str, ...]:
+    """The paths of the files that git keeps; skips where this is no git checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: only the repository itself is checked")
+    return tuple(git("ls-files", "-z").decode().strip("\0").split("\0"))
+
+
+@cache
+def content(path: str) -> bytes:
+    """A file as git would commit it; skips where it is not there yet."""
+    if path not in committed():
+        pytest.skip(f"{path} is not in the repository yet")
+    return git("show", f":{path}")
+
+
+def text(path: str) -> str:
+    return content(path).decode("utf-8")
+
+
+def cells(path: str, kind: str) -> list[dict]:
+    return [cell for cell in json.loads(text(path))["cells"] if cell["cell_type"] == kind]
+
+
+def prose(path: str) -> str:
+    """The Markdown of a README or of a notebook, without its code blocks."""
+    if path.endswith(".md"):
+        markdown = text(path)
+    else:
+        markdown = "\n\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+    return re.sub(r"^( *)(```|~~~).*?^\1\2", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def links(path: str) -> list[str]:
+    markdown = re.sub(r"`[^`\n]*`", "", prose(path))
+    inline = re.findall(r"\]\(\s*<?([^)\s>]+)", markdown)
+    reference = re.findall(r"^\s*\[[^\]]+\]:\s*<?(\S+?)>?\s*$", markdown, flags=re.MULTILINE)
+    html = re.findall(r"<(?:img|a|source)\b[^>]*?\b(?:src|href|srcset)=\"([^\"]+)\"", markdown)
+    return inline + reference + html
+
+
+def anchors(path: str) -> set[str]:
+    """The anchors GitHub gives the headings of a page."""
+    headings = re.findall(r"^#{1,6}\s+(.*?)\s*#*\s*$", prose(path), flags=re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain}
+
+
+def test_visible_top_level_is_the_one_that_was_agreed():
+    visible = {path.split("/")[0] for path in committed() if not path.startswith(".")}
+    agreed = {"Batch-Norm", "Group-Norm", "Layer-Norm", "common", "README.md", "requirements.txt"}
+    assert visible <= agreed | {"LICENSE"}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_notebook_was_run_once_from_top_to_bottom(notebook):
+    code = cells(notebook, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_notebook_shows_no_errors_and_no_warnings(notebook):
+    outputs = [
+        (number, output.get("name", output["output_type"]))
+        for number, cell in enumerate(cells(notebook, "code"), start=1)
+        for output in cell["outputs"]
+    ]
+    assert [entry for entry in outputs if entry[1] in {"error", "stderr"}] == []
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_notebook_opens_on_github(notebook):
+    # GitHub shows nothing of a notebook with saved widgets, and gives up on big ones.
+    assert "widgets" not in json.loads(text(notebook))["metadata"]
+    assert len(content(notebook)) < 1_000_000
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_code_cells_fit_on_a_screen(notebook):
+    lines = {
+        number: sum(bool(line.strip()) for line in "".join(cell["source"]).splitlines())
+        for number, cell in enumerate(cells(notebook, "code"), start=1)
+    }
+    assert {number: count for number, count in lines.items() if count > 15} == {}
+
+
+def test_nothing_names_a_folder_of_one_machine():
+    # Built from parts, for this file is read too.
+    folders = "|".join(["home", "root", "tmp", "work", "Users", "mnt", "scratch"])
+    machine = re.compile(rf"(?<![\w.~:/-])(?:[A-Za-z]:)?[/\\](?:{folders})[/\\][\w.]+")
+    found = {
+        path: sorted(set(machine.findall(text(path))))
+        for path in committed()
+        if PurePosixPath(path).suffix in TEXT
+    }
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("page", [*READMES, *NOTEBOOKS])
+def test_links_lead_somewhere(page):
+    folder = PurePosixPath(page).parent
+    paths = set(committed()) | {str(p) for path in committed() for p in PurePosixPath(path).parents}
+    broken = []
+    for link in links(page):
+        target, _, anchor = unquote(link).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = posixpath.normpath(folder / target) if target else page
+        if path not in paths or (anchor and path.endswith(".md") and anchor not in anchors(path)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_address_of_the_course_is_the_same():
+    # Whoever publishes a copy replaces one name everywhere; none may be forgotten.
+    address = re.compile(
+        r"(?:colab\.research\.google\.com/github/|(?:git clone |COURSE = .*?)https://github\.com/)"
+        r"([\w-]+/[\w-]+)|github\.com/([\w-]+/[\w-]+)/actions"
+    )
+    pages = [page for page in [*READMES, *NOTEBOOKS] if page in committed()]
+    named = {page: {one or other for one, other in address.findall(text(page))} for page in pages}
+    assert len(set().union(*named.values())) == 1, named
+    assert all(named.values()), "a page has no Open-in-Colab badge"
+
+
+@pytest.mark.parametrize("page", [*READMES, *NOTEBOOKS])
+def test_colab_badges_open_a_lesson(page):
+    opened = re.findall(
+        r"colab\.research\.google\.com/github/[^/]+/[^/]+/blob/main/([^)\s\"]+)", text(page)
+    )
+    assert opened
+    assert set(opened) <= set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("page", [*READMES, *NOTEBOOKS])
+def test_spelling_is_british(page):
+    assert re.findall(r"\b\w*visuali[z]\w*", text(page), flags=re.IGNORECASE) == []
+
+
+def test_commands_in_the_text_exist(capsys):
+    written = [
+        (page, name, options)
+        for page in [*READMES, *NOTEBOOKS]
+        if page in committed()
+        for name, options in re.findall(r"python -m common ([a-z][\w-]*)([^`|&#\n]*)", text(page))
+    ]
+    assert written
+    for page, name, options in written:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([name, "--help"])
+        known = capsys.readouterr().out
+        assert stopped.value.code == 0, f"{page}: there is no command {name}"
+        for option in re.findall(r"--[a-z][\w-]*", options):
+            assert option in known, f"{page}: {name} has no option {option}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_s_commands_are_the_ones_that_are_checked(command):
+    lines = text("README.md").splitlines()
+    assert command in lines
+    assert f"run '{command}'" in text(".ci/run").splitlines()
+    assert sum(line.startswith(COMMANDS[0].split(" && ")[0]) for line in lines) == len(COMMANDS)
