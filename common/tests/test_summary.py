@@ -278,6 +278,22 @@ def test_nothing_is_disturbed(look, image_shape):
     assert len(recorder.outputs) == 1
 
 
+class AuxiliaryHead(nn.Module):
+    """Has one more layer in training, as some networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.extra = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        x = self.main(x)
+        return self.extra(x) if self.training else x
+
+
+def test_the_rows_are_those_of_eval_mode():
+    assert len(rows_in(summary(AuxiliaryHead().train()))) == 1
+
+
 def test_a_model_in_double_precision():
     model = build().double()
     assert rows_in(summary(model)) == rows_in(summary(build()))
