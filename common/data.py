@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from filelock import FileLock
 
-from common import download, settings, shapes
+from common import settings, shapes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,11 +33,14 @@ CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 SMALLEST = 16  # pixels; the course's networks halve the picture often enough to need them
 LARGEST_KEPT = 128  # pixels; beyond that, pictures are shrunk to train in reasonable time
 LARGEST_MADE = 64
 QUICK_TRAIN, QUICK_TEST = 320, 160
+_SPLITS = ("train", "test")
+_BATCHES = "cifar-10-batches-py"
+_Files = dict[str, list[tuple[str, int, int]]]  # class -> (file name, bytes, time changed), sorted
 _CACHE_VERSION = 1  # raise it when the same files would be decoded to other tensors
 
 
@@ -131,15 +137,16 @@ def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[f
     A pixel takes one of 256 values, so counting how often each occurs gives both exactly, without
     a floating-point copy of the images.
     """
-    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for chunk in images.split(1024):
+    counts = np.zeros((images.shape[1], 256))
+    for chunk in images.split(1000):
         for channel, pixels in enumerate(chunk.unbind(1)):
-            counts[channel] += torch.bincount(pixels.flatten(), minlength=256)
-    share = counts / counts.sum(1, keepdim=True)
-    values = torch.arange(256, dtype=torch.float64) / 255
+            # NumPy's bincount, for torch's was measured to be ten times slower on bytes.
+            counts[channel] += np.bincount(pixels.numpy().ravel(), minlength=256)
+    share = counts / counts.sum(1, keepdims=True)
+    values = np.arange(256) / 255
     mean = share @ values
     variance = (share * (values - mean[:, None]) ** 2).sum(1)
-    return tuple(mean.tolist()), tuple(variance.sqrt().tolist())
+    return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
 
 
 def _shapes(train: int = 10_000, test: int = 2_000, **more) -> ImageData:
@@ -151,30 +158,31 @@ def _shapes(train: int = 10_000, test: int = 2_000, **more) -> ImageData:
 
 
 def _cifar10(folder: Path) -> ImageData:
-    batches = folder / download.cifar10().base_folder
-    if batches.is_dir() and not download.damaged(folder):
-        return _batches(folder)
-    if (folder / "cifar10").is_dir():
+    from common import download
+
+    whole = (folder / _BATCHES).is_dir() and not download.damaged(folder)
+    if not whole and (folder / "cifar10").is_dir():
         return _class_folder(folder / "cifar10")
     try:
-        download.download_cifar10(folder)
-        return _batches(folder)
+        if not whole:
+            download.download_cifar10(folder)
     except download.DownloadError as problem:
         note = f"CIFAR-10 could not be had: {problem}"
-    # One plain line where the reader looks; the figures' titles repeat it in brief.
-    print(f"Using the built-in data set shapes instead. {note}", file=sys.stderr)
-    return _shapes(note=note)
+        print(f"Going on with the built-in data set shapes instead. {note}", file=sys.stderr)
+        return _shapes(note=note)
+    return _batches(folder)
 
 
 def _batches(folder: Path) -> ImageData:
     """Read ``folder/cifar-10-batches-py``, whose files must be whole."""
-    layout = download.cifar10()
-    train, test = layout(folder, train=True), layout(folder, train=False)
+    from common.download import CIFAR10
 
-    def as_set(part) -> ImageSet:
-        # torchvision hands out a channels-last view; turning it back costs no copy.
-        images = torch.from_numpy(part.data).permute(0, 3, 1, 2)
-        return ImageSet(images.contiguous(), torch.tensor(part.targets))
+    train, test = (CIFAR10(folder, train=split == "train") for split in _SPLITS)
+
+    def as_set(part: CIFAR10) -> ImageSet:
+        # torchvision shows its pixels as (N, H, W, 3); they lie in memory as (N, 3, H, W).
+        images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+        return ImageSet(images, torch.tensor(part.targets))
 
     return _data("CIFAR-10", as_set(train), as_set(test), tuple(train.classes))
 
@@ -184,48 +192,48 @@ def _batches(folder: Path) -> ImageData:
 
 def _folder(folder: Path) -> ImageData:
     """A data set in either layout: ``folder`` may hold the batches or be their folder itself."""
-    base = download.cifar10().base_folder
-    root = folder.resolve().parent if folder.resolve().name == base else folder
-    if (root / base).is_dir():
-        broken = download.damaged(root)
-        if broken:
-            raise ValueError(
-                f"{root / base} is missing or has damaged: {', '.join(broken)}. Delete the folder "
-                "and unpack the archive again, or load 'cifar10' to have it downloaded."
-            )
-        return _batches(root)
-    return _class_folder(folder)
+    root = folder.resolve().parent if folder.resolve().name == _BATCHES else folder
+    if not (root / _BATCHES).is_dir():
+        return _class_folder(folder)
+    from common import download
+
+    if broken := download.damaged(root):
+        raise ValueError(
+            f"{root / _BATCHES} lacks the original {', '.join(broken)}: unpack the archive again, "
+            "or load 'cifar10' to have it downloaded."
+        )
+    return _batches(root)
 
 
 def _class_folder(folder: Path) -> ImageData:
     """``folder/{train,test}/<class>/<picture>``, decoded once and then kept in a cache."""
-    files = {split: _list_files(folder / split) for split in ("train", "test")}
-    classes = tuple(files["train"])
-    if classes != tuple(files["test"]):
-        only = {s: sorted(set(files[s]) - set(files[o])) for s, o in (_PAIR, _PAIR[::-1])}
+    files = {split: _list_files(folder / split) for split in _SPLITS}
+    train, test = (set(files[split]) for split in _SPLITS)
+    if train != test:
+        where = (("train", train - test), ("test", test - train))
         raise ValueError(
-            f"The classes in {folder}/train and {folder}/test differ: "
-            + "; ".join(f"only in {s}: {', '.join(names)}" for s, names in only.items() if names)
+            f"The classes in {folder / 'train'} and {folder / 'test'} differ: "
+            + "; ".join(f"only in {s}: {', '.join(sorted(names))}" for s, names in where if names)
             + ". Give both the same class folders."
         )
-    if len(classes) < 2:
-        raise ValueError(
-            f"{folder}/train holds one class, {classes[0]!r}; at least two are needed."
-        )
-    with _cached(folder, _fingerprint(files)) as (tensors, keep):
+    if len(train) < 2:
+        raise ValueError(f"{folder / 'train'} holds one class only, {', '.join(train)}; add more.")
+    with _cache(folder, _fingerprint(files)) as (tensors, keep):
         if tensors is None:
-            tensors = keep(_decode(folder, files))
-    name = folder.resolve().name
-    counts = len(tensors["train_labels"]), len(tensors["test_labels"])
-    if classes == CIFAR10_CLASSES and counts == (50_000, 10_000):
-        kinds = {os.path.splitext(path)[1].lower() for path, *_ in files["train"]["cat"]}
-        name = "CIFAR-10 (JPEG copy)" if kinds <= {".jpg", ".jpeg"} else name
-    sets = [ImageSet(tensors[f"{s}_images"], tensors[f"{s}_labels"]) for s in _PAIR]
-    return _data(name, *sets, classes)
+            tensors = _decode(folder, files)
+            keep(tensors)
+    sets = [ImageSet(tensors[f"{split}_images"], tensors[f"{split}_labels"]) for split in _SPLITS]
+    return _data(_folder_name(folder, files), *sets, tuple(files["train"]))
 
 
-_PAIR = ("train", "test")
-_Files = dict[str, list[tuple[str, int, int]]]  # class -> (path, bytes, time changed), sorted
+def _folder_name(folder: Path, files: dict[str, _Files]) -> str:
+    numbers = tuple(sum(map(len, files[split].values())) for split in _SPLITS)
+    if tuple(files["train"]) == CIFAR10_CLASSES and numbers == (50_000, 10_000):
+        names = (name.lower() for split in _SPLITS for f in files[split].values() for name, *_ in f)
+        if all(name.endswith((".jpg", ".jpeg")) for name in names):
+            # Not the original pixels: results on the two differ by a few points.
+            return "CIFAR-10 (JPEG copy)"
+    return folder.resolve().name
 
 
 def _list_files(folder: Path) -> _Files:
@@ -238,128 +246,143 @@ def _list_files(folder: Path) -> _Files:
     for directory in sorted(folder.iterdir()):
         if not directory.is_dir() or directory.name.startswith("."):
             continue
-        with os.scandir(directory) as entries:
+        with os.scandir(directory) as entries:  # a Path for each of many files would take seconds
             found[directory.name] = sorted(
-                (entry.path, entry.stat().st_size, entry.stat().st_mtime_ns)
+                (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
                 for entry in entries
-                if _looks_like_picture(entry.name) and entry.is_file()
+                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
             )
         if not found[directory.name]:
             raise ValueError(
-                f"{directory} holds no pictures ({', '.join(sorted(SUFFIXES))}). Put some in, or "
-                "delete the folder in both train and test."
+                f"{directory} holds no pictures ({', '.join(SUFFIXES)}). Put some in, or delete "
+                "this class in both train and test."
             )
     if not found:
         raise ValueError(f"{folder} is empty: it needs one folder for each class, with pictures.")
     return found
 
 
-def _looks_like_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
 def _decode(folder: Path, files: dict[str, _Files]) -> dict[str, torch.Tensor]:
     """All pictures as tensors of one size: ``{train,test}_{images,labels}``."""
-    from tqdm.auto import tqdm
-
-    paths = {s: [path for entries in files[s].values() for path, *_ in entries] for s in _PAIR}
-    total = sum(map(len, paths.values()))
-    tensors: dict[str, torch.Tensor] = {}
-    with (
-        ThreadPoolExecutor(settings.physical_cores()) as pool,
-        # Read each header, then each picture: sizes must be known before memory is laid out.
-        tqdm(total=2 * total, desc=f"decoding {folder.name}", unit="step", leave=False) as bar,
-    ):
-        sizes = {s: list(_run(pool, picture_size, paths[s], bar)) for s in _PAIR}
-        height, width = _common_size(folder, sizes["train"], sizes["test"])
-        for split in _PAIR:
-            images = torch.empty(len(paths[split]), 3, height, width, dtype=torch.uint8)
-            into = images.numpy()
-
-            def decode(number: int, into=into, paths=paths[split]) -> None:
-                into[number] = read_picture(paths[number], height, width).transpose(2, 0, 1)
-
-            for _ in _run(pool, decode, range(len(images)), bar):
-                pass
-            tensors[f"{split}_images"] = images
-            tensors[f"{split}_labels"] = torch.tensor(
-                [k for k, entries in enumerate(files[split].values()) for _ in entries]
+    paths = {
+        split: [
+            f"{folder}/{split}/{name}/{entry[0]}"
+            for name, entries in files[split].items()
+            for entry in entries
+        ]
+        for split in _SPLITS
+    }
+    # Nearly always all pictures have the first one's size: then each file is opened only once.
+    first = picture_size(paths["train"][0])
+    guess = first if max(first) <= LARGEST_KEPT else None
+    images, sizes = {}, {}
+    for split in _SPLITS:
+        images[split], sizes[split] = _read_all(paths[split], guess, f"{folder.name}/{split}")
+    everything = {*sizes["train"], *sizes["test"]}
+    if everything != {guess}:
+        side = min(int(median(min(size) for size in sizes["train"])), LARGEST_MADE)
+        spans = " × ".join(f"{min(axis)}–{max(axis)}" for axis in zip(*everything, strict=True))
+        print(
+            f"{folder.name}: pictures of {spans} pixels (height × width) are cropped to a centred "
+            f"square and resized to {side} × {side}.",
+            file=sys.stderr,
+        )
+        for split in _SPLITS:
+            images[split] = None  # the first attempt's memory is needed for the second
+            images[split], _ = _read_all(
+                paths[split], (side, side), f"{folder.name}/{split}", fit=True
             )
+    tensors = {f"{split}_images": images[split] for split in _SPLITS}
+    for split in _SPLITS:
+        numbers = torch.tensor([len(entries) for entries in files[split].values()])
+        tensors[f"{split}_labels"] = torch.arange(len(numbers)).repeat_interleave(numbers)
     return tensors
 
 
-def _run(pool: ThreadPoolExecutor, work: Callable, items, bar) -> Iterator:
-    """Results of ``work`` in order, a block of items at a time: single ones are too small."""
-    items = list(items)
-    blocks = [items[start : start + 256] for start in range(0, len(items), 256)]
-    for results in pool.map(lambda block: [work(item) for item in block], blocks):
-        yield from results
-        bar.update(len(results))
+def _read_all(
+    paths: list[str], size: tuple[int, int] | None, name: str, fit: bool = False
+) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+    """Images ``(N, 3, *size)`` and each file's own size; without ``fit``, others are left out."""
+    from tqdm.auto import tqdm
 
+    images = torch.empty(len(paths), 3, *(size or (0, 0)), dtype=torch.uint8)
+    pixels = images.numpy()
 
-def _common_size(folder: Path, train: list, test: list) -> tuple[int, int]:
-    """Height and width that all pictures get; said aloud where they do not all have it already."""
-    sizes = set(train) | set(test)
-    if len(sizes) == 1 and max(*sizes) and max(next(iter(sizes))) <= LARGEST_KEPT:
-        return next(iter(sizes))
-    side = min(int(median(min(size) for size in train)), LARGEST_MADE)
-    print(
-        f"{folder.name}: the pictures measure from {_span(sizes, 0)} by {_span(sizes, 1)} pixels; "
-        f"all are cut to a centred square and resized to {side}×{side}.",
-        file=sys.stderr,
-    )
-    return side, side
+    def read(numbers: range) -> list[tuple[int, int]]:
+        sizes = []
+        for number in numbers:
+            with _opened(paths[number]) as picture:
+                sizes.append(_size(picture, paths[number]))
+                if fit or sizes[-1] == size:
+                    pixels[number] = _to_rgb(picture, *size).transpose(2, 0, 1)
+        return sizes
 
-
-def _span(sizes: set[tuple[int, int]], axis: int) -> str:
-    return f"{min(s[axis] for s in sizes)}–{max(s[axis] for s in sizes)}"
+    blocks = [range(start, min(start + 100, len(paths))) for start in range(0, len(paths), 100)]
+    sizes: list[tuple[int, int]] = []
+    with (
+        ThreadPoolExecutor(settings.physical_cores()) as pool,
+        tqdm(total=len(paths), desc=f"decoding {name}", unit="image", leave=False) as bar,
+    ):
+        try:
+            for block in pool.map(read, blocks):
+                sizes += block
+                bar.update(len(block))
+        except BaseException:  # one broken picture, or Ctrl+C: the rest need not be read
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return images, sizes
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[Image.Image]:
-    """The picture, opened; whatever goes wrong with it becomes an error that names the file."""
+    """The picture, opened; whatever makes it unreadable becomes an error that names the file."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
             yield picture
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as problem:
         raise ValueError(
             f"{path} cannot be read as a picture ({problem}). Replace or delete it."
         ) from problem
 
 
-def picture_size(path: str) -> tuple[int, int]:
-    """Height and width in pixels, as the file's header states them."""
-    with _opened(path) as picture:
-        width, height = picture.size
+def _size(picture: Image.Image, path: str) -> tuple[int, int]:
+    width, height = picture.size
     if min(width, height) < SMALLEST:
         raise ValueError(
-            f"{path} measures {width}×{height} pixels; pictures need at least "
-            f"{SMALLEST}×{SMALLEST}. Enlarge or delete it."
+            f"{path} measures {height} × {width} pixels; pictures need at least "
+            f"{SMALLEST} × {SMALLEST}. Replace or delete it."
         )
     return height, width
 
 
-def read_picture(path: str, height: int, width: int):
-    """One picture file as RGB, uint8 array ``(height, width, 3)``, cropped and resized to fit."""
-    import numpy as np
+def picture_size(path: str) -> tuple[int, int]:
+    """Height and width in pixels, from the file's header.
+
+    Raises ``ValueError`` for a file that is no picture and for one under 16 pixels.
+    """
+    with _opened(path) as picture:
+        return _size(picture, path)
+
+
+def _to_rgb(picture: Image.Image, height: int, width: int) -> np.ndarray:
+    """The picture as uint8 ``(height, width, 3)``; of another shape, its centre is cropped."""
     from PIL import Image, ImageOps
 
-    with _opened(path) as picture:
-        if picture.size != (width, height):
-            picture.draft("RGB", (2 * width, 2 * height))  # large JPEGs: decode at a fraction
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16-bit grey: PIL would cut off all but the darkest
-            picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-        if picture.has_transparency_data:
-            # Under transparent pixels anything may be stored; show them as a page would.
-            page = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(page, picture.convert("RGBA"))
-        picture = picture.convert("RGB")
-        if picture.size != (width, height):
-            picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
-        return np.asarray(picture)
+    if picture.size != (width, height):
+        picture.draft("RGB", (2 * width, 2 * height))  # large JPEGs: decode a smaller version
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit grey: PIL would cut off all but the darkest values
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        # Anything may be stored under transparent pixels: show them as a white page would.
+        page = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(page, picture.convert("RGBA"))
+    picture = picture.convert("RGB")
+    if picture.size != (width, height):
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(picture)
 
 
 # ---- the cache of decoded pictures -----------------------------------------------------------
@@ -368,61 +391,53 @@ def read_picture(path: str, height: int, width: int):
 def _fingerprint(files: dict[str, _Files]) -> str:
     """Changes whenever a file is added, removed, renamed or written."""
     digest = hashlib.sha256(f"{_CACHE_VERSION} {SMALLEST} {LARGEST_KEPT} {LARGEST_MADE}".encode())
-    for split in _PAIR:
+    for split in _SPLITS:
         for name, entries in files[split].items():
-            digest.update(f"\0{split}/{name}\0".encode())
-            for path, size, changed in entries:
-                digest.update(f"{os.path.basename(path)}\0{size}\0{changed}\0".encode())
+            digest.update(f"\0{split}/{name}\0{entries}".encode())
     return digest.hexdigest()
 
 
 @contextmanager
-def _cached(folder: Path, key: str) -> Iterator[tuple[dict | None, Callable[[dict], dict]]]:
-    """The tensors kept for ``folder`` (None if there are none or they are out of date), and a
-    function that keeps new ones.
+def _cache(folder: Path, key: str) -> Iterator[tuple[dict | None, Callable[[dict], None]]]:
+    """What is kept for ``folder`` under ``key``, or None, and a function that keeps tensors.
 
     One file a folder, so that old versions do not pile up. A lock lets a second process wait for
     the first instead of decoding the same pictures; where nothing can be written, nothing is kept.
     """
-    from filelock import FileLock
-
     where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     path = settings.data_folder() / ".cache" / f"{folder.resolve().name}-{where}.pt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    except OSError as problem:
-        yield _read_cache(path, key), lambda tensors: _warn_unkept(path, problem) or tensors
-        return
-    try:
-
-        def keep(tensors: dict) -> dict:
-            part = path.with_suffix(".part")
-            try:
-                torch.save({"key": key, **tensors}, part)
-                os.replace(part, path)
-            except (OSError, RuntimeError) as problem:  # torch reports a full disk as RuntimeError
-                part.unlink(missing_ok=True)
-                _warn_unkept(path, problem)
-            return tensors
-
-        yield _read_cache(path, key), keep
-    finally:
-        lock.release()
-
-
-def _warn_unkept(path: Path, problem: Exception) -> None:
-    warnings.warn(
-        f"The decoded pictures could not be kept in {path} ({problem}): they will be decoded again "
-        "next time. Set NORMS_DATA to a folder that can be written to.",
-        stacklevel=4,
-    )
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path.with_suffix(".lock")))
+        except (OSError, NotImplementedError) as problem:  # read-only, or a disk without locks
+            reason = str(problem)
+            yield _read_cache(path, key), lambda tensors: _warn_unkept(path, reason)
+        else:
+            yield _read_cache(path, key), lambda tensors: _write_cache(path, key, tensors)
 
 
 def _read_cache(path: Path, key: str) -> dict[str, torch.Tensor] | None:
     try:
         tensors = torch.load(path, weights_only=True)
         return tensors if tensors.pop("key") == key else None
-    except Exception:  # a damaged cache can fail in many ways, and all of them mean: decode again
+    except Exception:  # a damaged file can fail in many ways, and all of them mean: decode again
         return None
+
+
+def _write_cache(path: Path, key: str, tensors: dict[str, torch.Tensor]) -> None:
+    part = path.with_suffix(".part")
+    try:
+        torch.save({"key": key, **tensors}, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as problem:  # torch reports a full disk as RuntimeError
+        part.unlink(missing_ok=True)
+        _warn_unkept(path, str(problem))
+
+
+def _warn_unkept(path: Path, reason: str) -> None:
+    warnings.warn(
+        f"The decoded pictures could not be kept in {path} ({reason}): they will be decoded again "
+        "next time. Set NORMS_DATA to a folder that can be written to.",
+        stacklevel=2,
+    )
