@@ -1,7 +1,8 @@
 """One colour, one marker and one name for each norm, the same in every figure of the course.
 
 The colours are from Okabe and Ito's palette (2008), which stays readable with the common forms of
-colour blindness; the markers tell the norms apart without any colour at all.
+colour blindness; ``none`` is a dark grey, because a middle grey looks like the green of layer norm
+to an eye without red or green cones. The markers tell the norms apart without any colour at all.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ COLOURS = {
     "batch": "#0072B2",
     "group": "#D55E00",
     "layer": "#009E73",
-    "none": "#7A7A7A",
+    "none": "#333333",
 }
 MARKERS = {"batch": "o", "group": "s", "layer": "^", "none": "x"}
 LABELS = {
@@ -21,6 +22,10 @@ LABELS = {
 }
 LESSONS = {"batch": "Batch-Norm", "group": "Group-Norm", "layer": "Layer-Norm"}
 
+# For lines that belong to no norm: the rest of the same palette.
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#8A5A00", "#5B4B8A", "#999999")
+OTHER_MARKERS = ("D", "v", "P", "X", "*", "d")
+
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
@@ -30,7 +35,35 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    "legend.fontsize": 10,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "image.interpolation": "nearest",
 }
+
+
+def mix(colour: str, share: float, other: str = "#FFFFFF") -> str:
+    """``share`` of ``colour`` and the rest of ``other``, all as ``#RRGGBB``.
+
+    ``mix("#0072B2", 0.3)`` is a light tint, ``mix("#0072B2", 0.6, "#000000")`` a dark shade.
+    Raises ``ValueError`` if ``share`` is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; it must be from 0 to 1.")
+    first, second = ([int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (colour, other))
+    mixed = (round(share * a + (1 - share) * b) for a, b in zip(first, second, strict=True))
+    return "#" + "".join(f"{value:02X}" for value in mixed)
+
+
+def shades(colour: str, count: int) -> list[str]:
+    """``count`` colours of one hue, from light to dark, with ``colour`` among or between them."""
+    if count == 1:
+        return [colour]
+    steps = [2 * i / (count - 1) - 1 for i in range(count)]
+    return [
+        mix(colour, 1 + 0.5 * step) if step < 0 else mix(colour, 1 - 0.55 * step, "#000000")
+        for step in steps
+    ]
