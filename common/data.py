@@ -115,7 +115,7 @@ def _find(name_or_path: str | Path) -> str | Path:
     for folder in (path, settings.data_folder() / path):
         if folder.is_dir() and str(name_or_path):
             return folder
-    if path.exists():
+    if path.is_file():
         raise ValueError(f"{path} is a file; give the folder that holds train/ and test/.")
     raise ValueError(
         f"There is no data set or folder {str(name_or_path)!r}. Known names: {', '.join(NAMES)}. "
@@ -165,7 +165,7 @@ def _cifar10(folder: Path) -> ImageData:
         return _class_folder(folder / "cifar10")
     try:
         if not whole:
-            download.download_cifar10(folder)
+            download.download_cifar10(folder, sources=download.SOURCES)
     except download.DownloadError as problem:
         note = f"CIFAR-10 could not be had: {problem}"
         print(f"Going on with the built-in data set shapes instead. {note}", file=sys.stderr)
@@ -374,7 +374,7 @@ def _to_rgb(picture: Image.Image, height: int, width: int) -> np.ndarray:
         picture.draft("RGB", (2 * width, 2 * height))  # large JPEGs: decode a smaller version
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16-bit grey: PIL would cut off all but the darkest values
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+        picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         # Anything may be stored under transparent pixels: show them as a white page would.
         page = Image.new("RGBA", picture.size, "white")
