@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,37 +63,10 @@ def pick_device(name: str | None = None) -> torch.device:
 
 def physical_cores() -> int:
     """Physical cores this process may use; hyper-threads gain nothing on convolutions."""
-    if hasattr(os, "sched_getaffinity"):
-        usable = len(os.sched_getaffinity(0))
-    else:
-        usable = os.cpu_count() or 1
-    return max(1, min(usable, _cores_of_the_machine() or usable))
+    import psutil
 
-
-def _cores_of_the_machine() -> int | None:
-    try:
-        if platform.system() == "Linux":
-            text = Path("/proc/cpuinfo").read_text()
-            ids = {
-                (block.get("physical id"), block.get("core id"))
-                for block in (
-                    dict(
-                        (key.strip(), value.strip())
-                        for key, _, value in (line.partition(":") for line in part.splitlines())
-                    )
-                    for part in text.strip().split("\n\n")
-                )
-                if "core id" in block
-            }
-            return len(ids) or None
-        if platform.system() == "Darwin":
-            answer = subprocess.run(
-                ["sysctl", "-n", "hw.physicalcpu"], capture_output=True, text=True, timeout=5
-            )
-            return int(answer.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        pass
-    return None
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(usable or 1, psutil.cpu_count(logical=False) or usable or 1))
 
 
 def threads() -> int:
@@ -111,8 +83,7 @@ def tune_process(number_of_threads: int | None = None) -> None:
     """Set this process's threads and let it keep the memory that freed tensors leave behind.
 
     By default glibc hands every large freed block back to the system, and the next batch pays
-    for fetching and zeroing the same pages again. Keeping them made BatchNorm's forward and
-    backward pass on a CPU up to 2.6 times faster (``python -m common benchmark`` measures it).
+    for fetching and zeroing the same pages again (``python -m common benchmark`` shows the gain).
     Elsewhere than on Linux with glibc only the threads are set. Call it before the training,
     never on import: it changes the whole process.
     """

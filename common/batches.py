@@ -1,0 +1,138 @@
+"""Augmented batches cut from tensors that stay on the training device.
+
+The whole training set is one uint8 tensor, padded once. A batch is one indexing operation: for
+every image its own window into the padded picture (the random shift), then a mirrored copy for
+half of them (the random flip). No image is touched by Python on its own and no worker process is
+needed; ``python -m common benchmark`` compares this with a ``DataLoader``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from common.data import ImageSet
+
+
+class Normaliser:
+    """Turns uint8 images into float ones: ``(x / 255 - mean) / std`` for each channel.
+
+    ``mean`` and ``std`` have one value a channel, in the unit of images in ``[0, 1]``.
+    """
+
+    def __init__(
+        self, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    ) -> None:
+        shape = (1, len(mean), 1, 1)
+        # A constant channel has no spread to divide by; leave it centred.
+        safe = [value if value > 0 else 1.0 for value in std]
+        self.shift = torch.tensor(mean, device=device).view(shape) * 255
+        self.scale = 1 / (torch.tensor(safe, device=device).view(shape) * 255)
+        # On CPUs the convolutions and all three norms are faster on channels_last tensors.
+        self.layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 ``(N, C, H, W)`` to normalised float32 of the same shape."""
+        return images.float().sub(self.shift).mul(self.scale).contiguous(memory_format=self.layout)
+
+
+class Batches:
+    """Shuffled, augmented training batches, ``(x, y)`` with x float32 ``(N, C, H, W)``.
+
+    A last batch that would be smaller than the others is left out, so that each step averages
+    over the same number of images. Every random choice of an epoch is drawn at once, on the CPU,
+    so a seed gives the same images on every device.
+
+    Raises ``ValueError`` if there are fewer images than one batch needs, or if the shift is
+    negative or not smaller than the images.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        batch_size: int,
+        shift: int = 2,
+        flip: bool = True,
+        randaugment: bool = False,
+        device: torch.device | None = None,
+    ) -> None:
+        device = device or torch.device("cpu")
+        count, _, height, width = images.images.shape
+        if not 1 <= batch_size <= count:
+            raise ValueError(
+                f"A batch of {batch_size} images cannot be cut from {count} training images; "
+                f"choose a batch size from 1 to {count}."
+            )
+        if not 0 <= shift < min(height, width):
+            raise ValueError(
+                f"A shift of {shift} pixels does not suit images of {height}×{width}; "
+                f"choose 0 to {min(height, width) - 1}."
+            )
+        self.batch_size, self.flip, self.shift, self.device = batch_size, flip, shift, device
+        self.labels = images.labels.to(device)
+        padded = _pad(images.images.to(device), shift)
+        # A view of every possible crop, (N, C, 2 shift + 1, 2 shift + 1, H, W); nothing is copied.
+        self.crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+        self.normalise = Normaliser(mean, std, device)
+        self.randaugment = None
+        if randaugment:
+            # The one augmentation here that goes image by image, for the recipes that used it.
+            from torchvision.transforms import RandAugment
+
+            self.randaugment = RandAugment()
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.labels) // self.batch_size
+
+    def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One pass over the images; ``generator`` is a CPU generator."""
+        count = len(self.labels)
+        offsets = torch.randint(2 * self.shift + 1, (2, count), generator=generator)
+        mirrored = torch.rand(count, generator=generator) < (0.5 if self.flip else 0.0)
+        order = torch.randperm(count, generator=generator).to(self.device)
+        (down, right), mirrored = offsets.to(self.device), mirrored.to(self.device)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            now = slice(start, start + self.batch_size)
+            x = self.augment(order[now], down[now], right[now], mirrored[now])
+            yield self.normalise(x), self.labels[order[now]]
+
+    def augment(
+        self,
+        index: torch.Tensor,
+        down: torch.Tensor,
+        right: torch.Tensor,
+        mirrored: torch.Tensor,
+    ) -> torch.Tensor:
+        """The uint8 images ``index``, shifted to ``(down, right)`` and flipped where asked."""
+        x = self.crops[index, :, down, right]
+        if self.flip:
+            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        if self.randaugment:
+            x = torch.stack([self.randaugment(image) for image in x])
+        return x
+
+    def examples(self, index: int, copies: int, seed: int = 0) -> torch.Tensor:
+        """``copies`` augmented versions of one training image, uint8 ``(copies, C, H, W)``."""
+        generator = torch.Generator().manual_seed(seed)
+        offsets = torch.randint(2 * self.shift + 1, (2, copies), generator=generator)
+        mirrored = torch.rand(copies, generator=generator) < (0.5 if self.flip else 0.0)
+        (down, right), mirrored = offsets.to(self.device), mirrored.to(self.device)
+        same = torch.full((copies,), index, device=self.device)
+        return self.augment(same, down, right, mirrored)
+
+
+def _pad(images: torch.Tensor, shift: int) -> torch.Tensor:
+    """Reflect ``shift`` pixels over each edge, in chunks: padding needs floats, 4 bytes a value."""
+    if shift == 0:
+        return images
+    border = (shift,) * 4
+    chunks = images.split(2000)
+    return torch.cat([F.pad(c.float(), border, mode="reflect").to(torch.uint8) for c in chunks])

@@ -1,0 +1,264 @@
+"""The command line, ``python -m common COMMAND``; each command has a ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.settings import ROOT
+
+if TYPE_CHECKING:
+    from common.training import History, Recipe
+
+NORMS = ("batch", "group", "layer")
+RUNS = ROOT / "runs"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for input that could not be used."""
+    options = _parser().parse_args(arguments)
+    if getattr(options, "quick", False):
+        os.environ["NORMS_QUICK"] = "1"
+    try:
+        options.run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"python -m common {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last whole epoch.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m common",
+        description="Train, compare and look into small CNNs that differ only in their norm.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str, *groups: str) -> None:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        for group in groups:
+            _OPTIONS[group](command)
+
+    add(
+        "compare",
+        compare,
+        "Train one network with each norm and compare them (the main job).",
+        "norms",
+        "network",
+        "data",
+        "training",
+        "seeds",
+        "jobs",
+    )
+    add("train", train, "Train one network.", "norm", "network", "data", "training", "seed", "out")
+    add(
+        "evaluate",
+        evaluate,
+        "Evaluate shipped (or your own) weights on the test images.",
+        "norm",
+        "data",
+        "weights",
+    )
+    add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
+    return parser
+
+
+def _norms(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--norms", nargs="+", default=list(NORMS), help="batch, group, layer, none"
+    )
+
+
+def _norm(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--norm", default="batch", help="batch (default), group, layer or none")
+
+
+def _network(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--network", default="course", help="a network's name (default: course)")
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data",
+        default="cifar10",
+        help="cifar10 (default), shapes, or a folder with train/<class>/ and test/<class>/",
+    )
+    command.add_argument("--device", help="cpu, cuda or mps (default: the fastest one present)")
+    command.add_argument(
+        "--quick", action="store_true", help="a few hundred built-in images, two epochs: a trial"
+    )
+
+
+def _training(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--epochs", type=int, help="default: the recipe's")
+    command.add_argument("--batch-size", type=int, help="default: the recipe's")
+    command.add_argument("--learning-rate", type=float, help="default: the recipe's")
+
+
+def _seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, default=1, help="default: 1")
+
+
+def _seeds(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seeds", type=int, nargs="+", default=[1], help="default: 1")
+
+
+def _jobs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
+    command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
+
+
+def _out(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=Path, help="the history's JSON file (default: in runs/)")
+
+
+def _weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", type=Path, help="a .safetensors file (default: shipped)")
+
+
+def _size(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--size", type=int, default=32, help="image size in pixels (default: 32)")
+
+
+_OPTIONS = {
+    "norms": _norms,
+    "norm": _norm,
+    "network": _network,
+    "data": _data,
+    "training": _training,
+    "seed": _seed,
+    "seeds": _seeds,
+    "jobs": _jobs,
+    "out": _out,
+    "weights": _weights,
+    "size": _size,
+}
+
+
+def _recipe(options: argparse.Namespace, norm: str, seed: int) -> Recipe:
+    from common.recipes import course_recipe
+
+    changes = {
+        name: getattr(options, name)
+        for name in ("epochs", "batch_size", "learning_rate")
+        if getattr(options, name) is not None
+    }
+    return replace(course_recipe(norm, seed), **changes)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """A folder of its own for each data set, so that runs on different images never mix."""
+    from common.settings import quick
+
+    return RUNS / options.command / ("quick" if quick() else Path(options.data).name)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
+    from common import visualisation
+    from common.studies import Run, run_all
+
+    folder = options.out or _folder(options)
+    runs = [
+        Run(options.network, norm, _recipe(options, norm, seed), data=options.data)
+        for seed in options.seeds
+        for norm in options.norms
+    ]
+    histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
+    figures = {
+        "accuracy.png": visualisation.accuracy_curves(histories),
+        "loss.png": visualisation.loss_curves(histories),
+        "comparison.png": visualisation.comparison(histories),
+    }
+    for name, figure in figures.items():
+        visualisation.save(figure, folder / name)
+    print(comparison_table(histories))
+    print(f"\nHistories, weights and figures: {folder}")
+
+
+def comparison_table(histories: Sequence[History]) -> str:
+    """A plain table, a row a norm: parameters, train %, test %, their spread, time."""
+    from common.statistics import summarise
+    from common.theme import LABELS
+
+    first = histories[0]
+    lines = [
+        f"{first.network} network on {first.dataset}, {first.recipe.epochs} epochs, {first.device}",
+        "",
+        f"{'norm':<10}  {'parameters':>10}  {'train %':>20}  {'test %':>20}  {'minutes a run':>13}",
+    ]
+    for norm in dict.fromkeys(history.norm for history in histories):
+        mine = [history for history in histories if history.norm == norm]
+        failed = [history for history in mine if history.failure]
+        mine = [history for history in mine if not history.failure]
+        if mine:
+            train = summarise([history.train_accuracy for history in mine])
+            test = summarise([history.test_accuracy for history in mine])
+            minutes = sum(history.seconds for history in mine) / len(mine) / 60
+            lines.append(
+                f"{LABELS.get(norm, norm):<10}  {mine[0].parameters:>10,}  {train!s:>20}  "
+                f"{test!s:>20}  {minutes:>13.1f}"
+            )
+        lines += [f"{LABELS.get(norm, norm):<10}  seed {h.seed}: {h.failure}" for h in failed]
+    lines += [
+        "",
+        "Test accuracy after the last epoch, train accuracy in evaluation mode;",
+        "mean ± standard deviation over n seeds.",
+    ]
+    return "\n".join(lines)
+
+
+def train(options: argparse.Namespace) -> None:
+    """``train``: one run; its history as JSON and its weights beside it."""
+    from common.studies import Run, run_all
+
+    run = Run(
+        options.network,
+        options.norm,
+        _recipe(options, options.norm, options.seed),
+        data=options.data,
+    )
+    folder = _folder(options)
+    (history,) = run_all([run], folder, jobs=1, device=options.device, weights=True)
+    print(comparison_table([history]))
+    path = folder / f"{run.name}.json"
+    if options.out:
+        path = history.save(options.out)
+    print(f"\nHistory: {path}\nWeights: {folder / run.name}.safetensors")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """``evaluate``: the shipped weights, or a file's, on the test images."""
+    from common import training
+    from common.data import load_images
+    from common.results import load_weights, shipped_weights
+    from common.settings import pick_device, tune_process
+
+    path = options.weights or shipped_weights(options.norm)
+    model, about = load_weights(path)
+    tune_process()
+    data = load_images(options.data)
+    score = training.evaluate(model, data.test, data, device=pick_device(options.device))
+    print(f"network        {about['network']} with {about['norm']} norm, seed {about['seed']}")
+    print(f"trained on     {about['dataset']}")
+    print(f"evaluated on   {data.title}, {len(data.test):,} test images")
+    print(f"test accuracy  {score.accuracy:.2f} %")
+    print(f"test loss      {score.loss:.4f}")
+
+
+def summary(options: argparse.Namespace) -> None:
+    """``summary``: torchsummary's table."""
+    from common.models import build
+    from common.summary import summary as table
+
+    model = build(options.network, options.norm, image_size=options.size)
+    print(table(model, (3, options.size, options.size)))

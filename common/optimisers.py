@@ -1,0 +1,136 @@
+"""The optimisers a recipe can name, and the learning rate over the course of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+OPTIMISERS = ("sgd", "adam", "adamw", "muon")
+SCHEDULES = ("one-cycle", "cosine", "constant", "plateau")
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal before it is applied (Jordan et al., 2024).
+
+    The momentum of a layer, read as a matrix of one row an output channel, is replaced by the
+    nearest matrix whose singular values are all about one: every direction the gradient points in
+    is then walked at the same speed, the weak ones too. Five Newton–Schulz iterations do that with
+    matrix products alone. For weights of two dimensions or more; ``torch.optim.Muon`` (PyTorch 2.9)
+    takes only two, so convolutions need this one.
+
+    Args:
+        params: weights of shape ``(out, in, …)``.
+        lr: step length; with the factor ``sqrt(max(1, rows / columns))`` it means the same for
+            layers of all shapes.
+        momentum: share of the old momentum kept in each step (Nesterov's variant is used).
+        weight_decay: share of the weights taken away in each step, times ``lr``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Update every weight that has a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                update = weight.grad.lerp(state["momentum"], group["momentum"])
+                matrix = orthogonalise(update.reshape(len(update), -1))
+                scale = math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(matrix.view_as(weight), alpha=-group["lr"] * scale)
+
+
+def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """A matrix with the singular vectors of ``matrix`` and singular values near one.
+
+    The quintic Newton–Schulz iteration with the coefficients of Jordan et al. (2024): chosen to
+    rise fast near zero, they end between about 0.7 and 1.2 rather than at exactly one, which the
+    optimiser does not mind. ``matrix`` has shape ``(rows, columns)``.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)  # no singular value above one: the iteration needs that
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+def make_optimisers(
+    model: nn.Module,
+    name: str,
+    learning_rate: float,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    side_learning_rate: float = 3e-3,
+) -> list[torch.optim.Optimizer]:
+    """The optimiser ``name`` over the model's parameters (two of them for ``muon``).
+
+    Weight decay falls on weights of two dimensions or more only: pulling a norm's gamma or a bias
+    towards zero regularises nothing. With ``muon`` the convolutions that mix channels are Muon's;
+    all else (first layer, depthwise convolutions, classifier, norms, biases) has no useful matrix
+    to make orthogonal and goes to AdamW with ``side_learning_rate``.
+
+    Raises ``ValueError`` for an unknown name.
+    """
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if name == "sgd":
+        return [torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0)]
+    if name == "adam":
+        # Adam as the older recipes use it: weight decay added to every gradient.
+        return [torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)]
+    if name == "adamw":
+        return [torch.optim.AdamW(groups, lr=learning_rate)]
+    if name == "muon":
+        mixing = [p for p in weights if p.ndim == 4 and p.shape[1] > 1][1:]
+        chosen = {id(p) for p in mixing}
+        rest = [p for p in model.parameters() if id(p) not in chosen]
+        side = torch.optim.AdamW(rest, lr=side_learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        if not mixing:
+            return [side]
+        return [Muon(mixing, learning_rate, momentum, weight_decay), side]
+    raise ValueError(f"Unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}.")
+
+
+def learning_rate_factor(schedule: str, progress: float, warmup: float = 0.2) -> float:
+    """Share of the full learning rate at ``progress`` (0 at the first step, 1 after the last).
+
+    ``one-cycle`` rises in a straight line over the first ``warmup`` of the run and falls in a
+    straight line to zero (after Smith and Topin, 2018); ``cosine`` falls along half a cosine
+    (Loshchilov and Hutter, 2017) after the same rise; ``constant`` and ``plateau`` stay at one
+    (``plateau`` is lowered between epochs by what the run measures).
+
+    Raises ``ValueError`` for an unknown schedule.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"Unknown schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
+    if schedule in ("constant", "plateau"):
+        return 1.0
+    if progress < warmup:
+        return 0.05 + 0.95 * progress / warmup
+    left = 1 - (progress - warmup) / (1 - warmup)
+    return left if schedule == "one-cycle" else 0.5 * (1 - math.cos(math.pi * left))

@@ -1,0 +1,95 @@
+"""The runs and weights that the course ships, a folder in each lesson."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.settings import ROOT
+from common.theme import LESSONS
+from common.training import History
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def results_folder(norm: str) -> Path:
+    """``<lesson>/results`` of the lesson that teaches this norm.
+
+    Raises ``ValueError`` for a norm without a lesson.
+    """
+    if norm not in LESSONS:
+        raise ValueError(f"No lesson teaches {norm!r}; the lessons are on {', '.join(LESSONS)}.")
+    return ROOT / LESSONS[norm] / "results"
+
+
+def load_histories(folder: str | Path, pattern: str = "*.json") -> list[History]:
+    """Every finished run in ``folder`` whose file name fits ``pattern``, by norm and seed.
+
+    Raises ``FileNotFoundError`` if there is none.
+    """
+    found = [History.load(path) for path in sorted(Path(folder).glob(pattern))]
+    found = [history for history in found if history.finished]
+    if not found:
+        raise FileNotFoundError(
+            f"No finished run {pattern} in {folder}. Train one: python -m common compare"
+        )
+    return sorted(found, key=lambda history: (history.norm, history.seed))
+
+
+def course_histories(norm: str) -> list[History]:
+    """The shipped runs of the course network with this norm, one a seed."""
+    return load_histories(results_folder(norm), f"course-{norm}-seed*.json")
+
+
+def median_run(histories: list[History]) -> History:
+    """The run whose test accuracy is the median (the lower of two middle ones).
+
+    Its weights are the ones shipped: the best run's would promise too much.
+    """
+    if not histories:
+        raise ValueError("There is no run to choose from.")
+    ranked = sorted(histories, key=lambda history: (history.test_accuracy, history.seed))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def shipped_weights(norm: str) -> Path:
+    """The file of the shipped weights, from the median seed's run."""
+    return results_folder(norm) / f"course-{norm}.safetensors"
+
+
+def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
+    """The network in a weights file, in evaluation mode, and what the file says of it.
+
+    Raises ``FileNotFoundError`` if there is no such file, ``ValueError`` if it is not one of ours.
+    """
+    from safetensors import safe_open
+
+    from common.models import build
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There are no weights at {path}. Train them: python -m common train --norm batch"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        options = {"classes": int(about["classes"]), "image_size": int(about["image_size"])}
+        model = build(about["network"], about["norm"], **options)
+        model.load_state_dict(tensors)
+    except (KeyError, RuntimeError, OSError, ValueError) as error:
+        raise ValueError(f"{path} holds no weights of this course's networks: {error}") from error
+    except Exception as error:  # safetensors raises a class of its own, of no exported type
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ValueError(f"{path} is no safetensors file: {error}") from error
+    return model.eval(), about
+
+
+def load_shipped(norm: str) -> tuple[nn.Module, History]:
+    """The shipped network of a lesson and the history of the run that made it."""
+    model, about = load_weights(shipped_weights(norm))
+    history = History.load(results_folder(norm) / f"course-{norm}-seed{about['seed']}.json")
+    return model, history

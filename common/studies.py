@@ -1,0 +1,209 @@
+"""Many runs side by side, each kept in a file of its own, so that nothing is trained twice.
+
+Several one-thread processes train more images a second than one process with several threads, so
+a study fills the cores with runs. It is built on joblib: where a cluster is at hand, its backend
+takes the same runs with one line around the call (Dask here; Ray alike)::
+
+    with joblib.parallel_config(backend="dask"):
+        run_all(runs, folder)
+
+Every worker then needs this package and the same folder, for instance on a shared disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common import settings
+from common.training import Diverged, History, Recipe, fit, seeded_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.data import ImageData
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a study.
+
+    Attributes:
+        network, norm, recipe: what is trained and how.
+        data: the data set, as ``load_images`` takes it.
+        validation: whether 5,000 of the training images are held out and stand in for the test
+            images, as they must while anything is still being chosen.
+        groups: of GroupNorm, where it is not the network's own choice.
+        label: what tells runs of one network, norm and seed apart (part of the file's name).
+    """
+
+    network: str
+    norm: str
+    recipe: Recipe
+    data: str = "cifar10"
+    validation: bool = False
+    groups: int | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the run's files, without their endings."""
+        parts = [self.network, self.norm, self.label, f"seed{self.recipe.seed}"]
+        return "-".join(part for part in parts if part)
+
+
+def hold_out(data: ImageData, size: int = 5000, seed: int = 0) -> ImageData:
+    """Split ``size`` training images off to choose by; they take the test images' place.
+
+    The split is drawn from ``seed`` and is the same for every run. Raises ``ValueError`` if there
+    are not enough images.
+    """
+    import torch
+
+    from common.data import ImageSet
+
+    count = len(data.train)
+    if not 0 < size < count:
+        raise ValueError(f"{size} images cannot be held out of {count}; choose 1 to {count - 1}.")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    held, kept = order[:size], order[size:]
+    images, labels = data.train.images, data.train.labels
+    return replace(
+        data,
+        name=f"{data.name}, validation split",
+        train=ImageSet(images[kept], labels[kept]),
+        test=ImageSet(images[held], labels[held]),
+    )
+
+
+def run_all(
+    runs: Sequence[Run],
+    folder: str | Path,
+    *,
+    jobs: int | None = None,
+    device: str | None = None,
+    weights: bool = False,
+) -> list[History]:
+    """Perform the runs that ``folder`` does not hold yet; return the histories of all, in order.
+
+    Each finished run is ``<name>.json`` (with ``weights``, also ``<name>.safetensors``). A run cut
+    off goes on from its last epoch the next time; one that diverged is kept with the reason.
+
+    Args:
+        jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
+
+    Raises:
+        ValueError: two runs of one name, or a file of that name that holds a different run.
+    """
+    import joblib
+
+    folder = Path(folder)
+    names = [run.name for run in runs]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
+    missing = [run for run in runs if not _is_done(run, folder, weights)]
+    on_cpu = settings.pick_device(device).type == "cpu"
+    jobs = min(jobs or (settings.threads() if on_cpu else 1), len(missing) or 1)
+    threads = max(1, settings.threads() // jobs)
+    progress = "bar" if jobs == 1 else "lines"
+    joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(perform)(run, folder, threads, progress, device, weights) for run in missing
+    )
+    return [History.load(_path(run, folder)) for run in runs]
+
+
+def perform(
+    run: Run,
+    folder: Path,
+    threads: int | None = None,
+    progress: str = "bar",
+    device: str | None = None,
+    weights: bool = False,
+) -> History:
+    """One run, from its images to its files in ``folder``."""
+    from common.data import load_images
+
+    if threads:
+        os.environ["NORMS_THREADS"] = str(threads)  # read by ``fit``, in this worker only
+    data = load_images(run.data)
+    if run.validation:
+        data = hold_out(data, size=min(5000, len(data.train) // 2))
+    options = {} if run.groups is None else {"groups": run.groups}
+    model = seeded_model(run.network, run.norm, data, run.recipe.seed, **options)
+    checkpoint = folder / f".{run.name}.checkpoint"
+    try:
+        history = fit(
+            model,
+            data,
+            run.recipe,
+            network=run.network,
+            norm=run.norm,
+            device=device,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    except Diverged as reason:
+        history = History.from_json(_partial(checkpoint, run, data))
+        history.failure = str(reason)
+        checkpoint.unlink(missing_ok=True)
+    if weights and not history.failure:
+        about = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
+        save_weights(model, folder / f"{run.name}.safetensors", history, **about)
+    history.save(_path(run, folder))
+    return history
+
+
+def save_weights(model: nn.Module, path: Path, history: History, **about: object) -> Path:
+    """Write the model's parameters and buffers as safetensors, with what they are."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about |= {
+        "network": history.network,
+        "norm": history.norm,
+        "dataset": history.dataset,
+        "seed": history.seed,
+    }
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
+    temporary.replace(path)
+    return path
+
+
+def _path(run: Run, folder: Path) -> Path:
+    return folder / f"{run.name}.json"
+
+
+def _partial(checkpoint: Path, run: Run, data: ImageData) -> str:
+    """The history of a run that diverged: its whole epochs, or none."""
+    if checkpoint.exists():
+        import torch
+
+        return torch.load(checkpoint, weights_only=True)["history"]
+    empty = History(run.network, run.norm, 0, run.recipe, data.title, quick=data.quick)
+    return empty.to_json()
+
+
+def _is_done(run: Run, folder: Path, weights: bool) -> bool:
+    path = _path(run, folder)
+    if not path.exists():
+        return False
+    history = History.load(path)
+    expected = run.recipe.shortened() if settings.quick() else run.recipe
+    if history.recipe != expected:
+        different = {
+            name: (value, asdict(expected)[name])
+            for name, value in asdict(history.recipe).items()
+            if value != asdict(expected)[name]
+        }
+        raise ValueError(
+            f"{path} holds a run with another recipe (there, here): {different}. "
+            "Choose another folder, or delete the file to train again."
+        )
+    if history.failure:
+        return True
+    return history.finished and (not weights or path.with_suffix(".safetensors").exists())

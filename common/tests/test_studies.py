@@ -1,0 +1,157 @@
+"""The runner, the shipped results, the statistics and the command line."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from common import cli, results, studies
+from common.data import load_images
+from common.statistics import compare_means, summarise
+from common.studies import Run, hold_out, run_all
+from common.training import History, Recipe
+
+RECIPE = Recipe(epochs=1, batch_size=32)
+RUNS = [Run("course", norm, RECIPE, data="shapes") for norm in ("batch", "group")]
+
+
+def test_finished_runs_are_not_trained_again(tmp_path, monkeypatch):
+    first = run_all(RUNS, tmp_path, jobs=1, weights=True)
+    assert [h.norm for h in first] == ["batch", "group"]
+    assert all(h.finished for h in first)
+    monkeypatch.setattr(studies, "fit", None)  # calling it would now fail
+    assert run_all(RUNS, tmp_path, jobs=1, weights=True) == first
+
+
+def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    trained = []
+    perform = studies.perform
+    monkeypatch.setattr(studies, "perform", lambda run, *a: trained.append(run) or perform(run, *a))
+    run_all(RUNS, tmp_path, jobs=1)
+    assert trained == RUNS[1:]
+
+
+def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path):
+    alone = run_all(RUNS, tmp_path / "alone", jobs=1)
+    together = run_all(RUNS, tmp_path / "together", jobs=2)
+    for one, other in zip(alone, together, strict=True):
+        assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1.0)
+        assert one.recipe == other.recipe
+
+
+def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    changed = replace(RUNS[0], recipe=replace(RECIPE, learning_rate=0.1))
+    with pytest.raises(ValueError, match=r"another recipe.*learning_rate"):
+        run_all([changed], tmp_path, jobs=1)
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="course-batch-seed1"):
+        run_all([RUNS[0], RUNS[0]], tmp_path)
+
+
+def test_a_diverged_run_is_kept_with_its_reason(tmp_path):
+    wild = Run("course", "none", replace(RECIPE, learning_rate=1e20, warmup=0.0), data="shapes")
+    (history,) = run_all([wild], tmp_path, jobs=1)
+    assert "learning rate" in history.failure
+    assert not history.finished
+    assert "learning rate" in cli.comparison_table([history])
+
+
+def test_held_out_images_are_training_images_and_never_trained_on():
+    data = load_images("shapes")
+    numbered = replace(data, train=replace(data.train, labels=torch.arange(len(data.train))))
+    split = hold_out(numbered, size=50)
+    assert len(split.test) == 50
+    together = torch.cat([split.train.labels, split.test.labels]).sort().values
+    assert torch.equal(together, torch.arange(len(data.train)))
+    assert "validation" in split.title
+    with pytest.raises(ValueError, match="cannot be held out"):
+        hold_out(data, size=len(data.train))
+
+
+def test_weights_come_back_as_the_network_that_was_saved(tmp_path):
+    run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    model, about = results.load_weights(tmp_path / "course-batch-seed1.safetensors")
+    assert (about["network"], about["norm"], about["seed"]) == ("course", "batch", "1")
+    assert not model.training
+    data = load_images("shapes")
+    history = History.load(tmp_path / "course-batch-seed1.json")
+    from common.training import evaluate
+
+    assert evaluate(model, data.test, data).accuracy == pytest.approx(history.test_accuracy)
+
+
+def test_files_that_are_no_weights_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Train them"):
+        results.load_weights(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"not a safetensors file at all")
+    with pytest.raises(ValueError, match=r"broken\.safetensors"):
+        results.load_weights(broken)
+
+
+def test_the_median_run_is_neither_the_best_nor_the_worst():
+    def run(accuracy: float, seed: int) -> History:
+        recipe = replace(RECIPE, seed=seed)
+        return History("course", "batch", 1, recipe, "x", epochs=[{"test_accuracy": accuracy}])
+
+    assert results.median_run([run(80, 1), run(90, 2), run(85, 3)]).seed == 3
+    with pytest.raises(ValueError, match="no run"):
+        results.median_run([])
+
+
+def test_summaries_agree_with_a_textbook_example():
+    summary = summarise([4.0, 5.0, 6.0])
+    assert (summary.mean, summary.deviation, summary.runs) == (5.0, 1.0, 3)
+    assert summary.high - summary.mean == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
+    assert str(summary) == "5.00 ± 1.00 (n = 3)"
+    assert str(summarise([7.0])) == "7.00 (n = 1)"
+    with pytest.raises(ValueError, match="empty"):
+        summarise([])
+
+
+def test_welch_tells_apart_what_is_apart():
+    near = compare_means([80.0, 80.2, 80.4], [80.1, 80.3, 80.2])
+    far = compare_means([80.0, 80.2, 80.4], [70.0, 71.0, 69.0])
+    assert near.p_value > 0.5
+    assert near.low < 0 < near.high
+    assert far.p_value < 0.01
+    assert far.low > 0
+    with pytest.raises(ValueError, match="two runs or more"):
+        compare_means([1.0], [1.0, 2.0])
+
+
+def test_compare_prints_a_row_a_norm_and_leaves_its_files(tmp_path, capsys):
+    assert cli.main(["compare", "--jobs", "1", "--out", str(tmp_path), "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    for label in ("BatchNorm", "GroupNorm", "LayerNorm", "shapes – quick mode"):
+        assert label in printed
+    for name in ("accuracy.png", "comparison.png", "course-layer-seed1.json"):
+        assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["summary", "--network", "resnet-1000"], "resnet-1000"),
+        (["summary", "--norm", "instance"], "instance"),
+        (["train", "--norm", "batches"], "batch"),
+        (["train", "--data", "no-such-folder"], "no-such-folder"),
+        (["train", "--device", "tpu"], "tpu"),
+        (["evaluate", "--weights", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_bad_input_ends_with_one_clear_line(arguments, words, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_summary_prints_the_table(capsys):
+    assert cli.main(["summary", "--norm", "layer"]) == 0
+    assert "Total params" in capsys.readouterr().out
