@@ -90,11 +90,6 @@ def compare(ours: nn.Module, theirs: nn.Module, x: torch.Tensor, **tolerance: fl
             same(getattr(ours, name).grad, getattr(theirs, name).grad, **tolerance)
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 # Equal to PyTorch
 
 
