@@ -6,6 +6,7 @@ files, or by download), the reader's own folder of pictures, or the built-in ``s
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import struct
@@ -89,6 +90,11 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     line and gives ``shapes``, with ``note`` set. ``"shapes"`` is the built-in data set. Anything
     else is a folder, given by its path or by its name within the data folder, in either layout.
 
+    Pictures in class folders may be of any kind PIL reads, from 16 × 16 pixels up; they become RGB.
+    If all have one size up to 128 pixels, they keep it. Otherwise each is cropped to a centred
+    square and resized to the median of the training pictures' shorter sides, at most 64 pixels,
+    and a line says so. The tensors are kept in the data folder until a file changes.
+
     In quick mode every valid name gives a few hundred pictures of ``shapes``, and the network is
     never asked.
 
@@ -158,14 +164,18 @@ def _shapes(train: int = 10_000, test: int = 2_000, **more) -> ImageData:
 
 
 def _cifar10(folder: Path) -> ImageData:
+    # download is imported only where it is needed: torchvision takes a second and 150 MB.
+    if (folder / _BATCHES).is_dir():
+        from common.download import damaged
+
+        if not damaged(folder):
+            return _batches(folder)
+    if (folder / "cifar10" / "train").is_dir():
+        return _class_folder(folder / "cifar10")
     from common import download
 
-    whole = (folder / _BATCHES).is_dir() and not download.damaged(folder)
-    if not whole and (folder / "cifar10").is_dir():
-        return _class_folder(folder / "cifar10")
     try:
-        if not whole:
-            download.download_cifar10(folder, sources=download.SOURCES)
+        download.download_cifar10(folder, sources=download.SOURCES)
     except download.DownloadError as problem:
         note = f"CIFAR-10 could not be had: {problem}"
         print(f"Going on with the built-in data set shapes instead. {note}", file=sys.stderr)
@@ -250,7 +260,9 @@ def _list_files(folder: Path) -> _Files:
             found[directory.name] = sorted(
                 (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
                 for entry in entries
-                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
+                if entry.name.lower().endswith(SUFFIXES)
+                and not entry.name.startswith(".")
+                and entry.is_file()
             )
         if not found[directory.name]:
             raise ValueError(
@@ -375,7 +387,7 @@ def _to_rgb(picture: Image.Image, height: int, width: int) -> np.ndarray:
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16-bit grey: PIL would cut off all but the darkest values
         picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
+    if picture.mode.endswith(("A", "a")) or "transparency" in picture.info:
         # Anything may be stored under transparent pixels: show them as a white page would.
         page = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(page, picture.convert("RGBA"))
@@ -410,11 +422,10 @@ def _cache(folder: Path, key: str) -> Iterator[tuple[dict | None, Callable[[dict
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(path.with_suffix(".lock")))
+            keep = functools.partial(_write_cache, path, key)
         except (OSError, NotImplementedError) as problem:  # read-only, or a disk without locks
-            reason = str(problem)
-            yield _read_cache(path, key), lambda tensors: _warn_unkept(path, reason)
-        else:
-            yield _read_cache(path, key), lambda tensors: _write_cache(path, key, tensors)
+            keep = functools.partial(_warn_unkept, path, str(problem))
+        yield _read_cache(path, key), keep
 
 
 def _read_cache(path: Path, key: str) -> dict[str, torch.Tensor] | None:
@@ -435,7 +446,7 @@ def _write_cache(path: Path, key: str, tensors: dict[str, torch.Tensor]) -> None
         _warn_unkept(path, str(problem))
 
 
-def _warn_unkept(path: Path, reason: str) -> None:
+def _warn_unkept(path: Path, reason: str, _: object = None) -> None:
     warnings.warn(
         f"The decoded pictures could not be kept in {path} ({reason}): they will be decoded again "
         "next time. Set NORMS_DATA to a folder that can be written to.",

@@ -7,6 +7,7 @@ are asked first; the md5 sum that torchvision knows decides whether what came is
 from __future__ import annotations
 
 import shutil
+import socket
 import tarfile
 import threading
 import time
@@ -184,6 +185,8 @@ def _network(patience: float) -> Iterator[None]:
         reason = getattr(problem, "reason", problem)
         if isinstance(reason, TimeoutError):
             reason = f"no answer within {patience:g} s"
+        elif isinstance(reason, socket.gaierror):
+            reason = "no address found; is this machine online?"
         raise _SourceError(str(reason) or type(reason).__name__) from problem
 
 

@@ -185,6 +185,7 @@ def test_files_that_are_no_pictures_are_left_alone(folder):
     cat = folder / "train" / "cat"
     for name in ("notes.txt", ".DS_Store", "Thumbs.db", "._0.png", ".hidden.jpg"):
         (cat / name).write_bytes(b"no picture")
+    (cat / "folder.png").mkdir()
     (folder / "train" / ".ipynb_checkpoints").mkdir()
     (folder / "train" / "readme.md").write_text("hello")
     (folder / "other").mkdir()
@@ -466,6 +467,12 @@ def test_without_cifar10_shapes_stand_in_and_it_is_said(monkeypatch, few_shapes,
     assert len(lines) == 1
     assert "shapes" in lines[0]
     assert "try again" in lines[0]
+
+
+def test_an_empty_folder_cifar10_does_not_stand_in_the_way(full_mode, cifar10, no_network):
+    (full_mode / "cifar10").mkdir(parents=True)
+    (full_mode / CIFAR10.filename).write_bytes(cifar10)
+    assert data.load_images("cifar10").name == "CIFAR-10"
 
 
 def test_a_data_folder_that_cannot_be_written_falls_back_too(full_mode, few_shapes, capsys):

@@ -222,6 +222,17 @@ def test_a_name_server_that_stays_silent_is_left_behind(tmp_path, monkeypatch):
     over.set()
 
 
+def test_a_machine_without_network_is_told_so_at_once(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    started = time.monotonic()
+    with pytest.raises(DownloadError, match="is this machine online"):
+        get(tmp_path, *download.SOURCES, patience=download.PATIENCE)
+    assert time.monotonic() - started < 2
+
+
 def test_default_patience_notices_a_missing_network_in_time():
     assert download.PATIENCE < 10
 
