@@ -2,9 +2,9 @@
 
 It stands in for CIFAR-10 where there is no network, and keeps tests quick. Each picture holds one
 figure of random colour, texture, place, size, slant and rotation on a textured ground, partly
-hidden behind a bar or a disc, under noise. Some kinds are hard to tell apart on purpose (disc,
-hexagon and pentagon; star and cross; ring and crescent): a good small network should be right
-about nine times in ten, so that there is something left to compare.
+hidden behind a bar or a disc, under noise. Some kinds are hard to tell apart on purpose (pentagon
+and hexagon, a stretched square, disc and heart): a good small network should be right about nine
+times in ten, so that there is something left to compare.
 
 A figure is given by its signed distance: negative inside, positive outside, zero on the edge.
 That makes drawing thousands of them a matter of a few whole-array operations, with smooth edges.
@@ -129,8 +129,8 @@ class _Pictures:
 
     def draw(self) -> np.ndarray:
         """The pictures, uint8 ``(n, 3, SIZE, SIZE)``."""
-        # Mostly light on dark: with both colours drawn freely, a small network saw no figures at
-        # all in its first ten epochs.
+        # Mostly light on dark: with both colours drawn freely, a small network was still guessing
+        # after three epochs.
         ground, figure = self.uniform(0.0, 0.6, 3), self.uniform(0.4, 1.0, 3)
         contrast = self.uniform(0.5, 1.0, 1)
         figure = ground + (figure - ground) * contrast
