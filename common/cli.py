@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.settings import ROOT
+from common.settings import RUNS
 
 if TYPE_CHECKING:
     from common.training import History, Recipe
 
 NORMS = ("batch", "group", "layer")
-RUNS = ROOT / "runs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,10 +173,13 @@ def compare(options: argparse.Namespace) -> None:
         for norm in options.norms
     ]
     histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
+    finished = [history for history in histories if history.finished]
+    if not finished:
+        print(comparison_table(histories))
+        return
     figures = {
-        "accuracy.png": visualisation.accuracy_curves(histories),
-        "loss.png": visualisation.loss_curves(histories),
-        "comparison.png": visualisation.comparison(histories),
+        "curves.png": visualisation.curves(finished),
+        "comparison.png": visualisation.comparison(finished),
     }
     for name, figure in figures.items():
         visualisation.save(figure, folder / name)

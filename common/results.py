@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.settings import ROOT
+from common.settings import ROOT, RUNS
 from common.theme import LESSONS
 from common.training import History
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from common.data import ImageData
 
 
 def results_folder(norm: str) -> Path:
@@ -92,4 +94,40 @@ def load_shipped(norm: str) -> tuple[nn.Module, History]:
     """The shipped network of a lesson and the history of the run that made it."""
     model, about = load_weights(shipped_weights(norm))
     history = History.load(results_folder(norm) / f"course-{norm}-seed{about['seed']}.json")
+    return model, history
+
+
+def train_or_load(
+    norm: str,
+    data: ImageData,
+    *,
+    train: bool = False,
+    network: str = "course",
+    seed: int = 1,
+) -> tuple[nn.Module, History]:
+    """A lesson's trained network and its history: shipped, or trained here and now.
+
+    It is trained if ``train`` says so, in quick mode, for another network than the course's, and
+    for images that the shipped weights were not made for. A training cut off goes on from its last
+    whole epoch when it is called again.
+    """
+    from common import training
+    from common.recipes import course_recipe
+
+    fits = network == "course" and data.name.startswith("CIFAR-10") and not data.quick
+    if fits and not train:
+        model, history = load_shipped(norm)
+        print(f"Loaded the shipped {norm} run: seed {history.seed}, {history.dataset}.")
+        return model, history
+    recipe = course_recipe(norm, seed)
+    model = training.seeded_model(network, norm, data, seed)
+    checkpoint = RUNS / "lessons" / f"{network}-{norm}-seed{seed}.checkpoint"
+    history = training.fit(
+        model,
+        data,
+        recipe,
+        network=network,
+        norm=norm,
+        checkpoint=None if data.quick else checkpoint,
+    )
     return model, history

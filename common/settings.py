@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "runs"  # what the reader trains; git-ignored
 
 
 def quick() -> bool:

@@ -130,7 +130,7 @@ def test_compare_prints_a_row_a_norm_and_leaves_its_files(tmp_path, capsys):
     printed = capsys.readouterr().out
     for label in ("BatchNorm", "GroupNorm", "LayerNorm", "shapes – quick mode"):
         assert label in printed
-    for name in ("accuracy.png", "comparison.png", "course-layer-seed1.json"):
+    for name in ("curves.png", "comparison.png", "course-layer-seed1.json"):
         assert (tmp_path / name).exists()
 
 
