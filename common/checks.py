@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,9 +57,14 @@ class Verdict:
             return "○ Not attempted yet."
         if self.right:
             return f"✓ {self.symptom}"
+        hint = f"Hint: {self.hint}"
         if not self.reveal:
-            return f"✗ {self.symptom}\n  Which line causes it? The folded hint below helps."
-        return f"✗ {self.symptom}\n  Hint: {self.hint}"
+            hint = "Which line causes it? The folded hint below helps."
+        return "\n".join(
+            # Notebooks break long lines in the middle of a word.
+            textwrap.fill(text, 92, initial_indent=first, subsequent_indent="  ")
+            for first, text in (("✗ ", self.symptom), ("  ", hint))
+        )
 
 
 # The checks, in the order of the lessons
