@@ -37,6 +37,7 @@ def curves(
     *,
     group_by: Callable[[History], str] | None = None,
     spread: str = "range",
+    train: bool | None = None,
     words: str = "",
 ) -> Figure:
     """Training and test curves of any number of runs on one set of axes.
@@ -44,7 +45,8 @@ def curves(
     Runs that differ only in their seed share a colour: their mean is drawn as a line and their
     spread as a band. The dashed training curve is a running mean over augmented batches while the
     weights still move, so it can lie below the test curve; the hollow marker at the end is the
-    training set in evaluation mode, after the last epoch.
+    training set in evaluation mode, after the last epoch. Runs of one colour are drawn up to the
+    end of the shortest.
 
     Args:
         histories: one or more runs.
@@ -52,7 +54,8 @@ def curves(
         group_by: names the line a run belongs to (default: its norm; its network and norm if
             there are several networks).
         spread: ``range`` (lowest to highest seed) or ``sd`` (mean ± standard deviation).
-        words: more words for the title.
+        train: whether to draw the training curves (default: for up to four lines).
+        words: instead of the title's usual words.
 
     Raises ``ValueError`` without histories, for a history without epochs, another metric or spread.
     """
@@ -66,6 +69,7 @@ def curves(
         raise ValueError(f"Unknown spread {spread!r}; choose range or sd.")
     groups = _group(histories, group_by)
     look = _group_looks(groups)
+    train = len(groups) <= 4 if train is None else train
     title = words or " and ".join(m.replace("_", " ") for m in metrics) + " during training"
     ends = ", ".join(
         f"{look[name].label} {np.mean([h.epochs[-1]['test_accuracy'] for h in runs]):.1f} %"
@@ -75,12 +79,13 @@ def curves(
         heading(_titles(histories), title), 4.3, f"Test accuracy after the last epoch: {ends}."
     )
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    epoch = "epoch (passes over the training images)" if len(metrics) < 3 else "epoch"
     for axes, metric in zip(panels, metrics, strict=True):
         for name, runs in groups.items():
-            _curve(axes, metric, runs, look[name], spread)
-        axes.set(xlabel="epoch (passes over the training images)", ylabel=_METRICS[metric])
+            _curve(axes, metric, runs, look[name], spread, train)
+        axes.set(xlabel=epoch, ylabel=_METRICS[metric])
         whole_numbers(axes)
-    _curve_legend(figure, groups, look, metrics, spread)
+    _curve_legend(figure, groups, look, metrics, spread, train)
     return figure
 
 
@@ -92,10 +97,14 @@ _METRICS = {
 }
 
 
-def _curve(axes: Axes, metric: str, runs: Sequence[History], look: Look, spread: str) -> None:
+def _curve(
+    axes: Axes, metric: str, runs: Sequence[History], look: Look, spread: str, train: bool
+) -> None:
     """Test, training and final values of one group of runs."""
     single = metric in ("learning_rate", "seconds")
-    columns = {metric: "-"} if single else {f"train_{metric}": (0, (4, 2)), f"test_{metric}": "-"}
+    columns: dict[str, Any] = {metric if single else f"test_{metric}": "-"}
+    if train and not single:
+        columns = {f"train_{metric}": (0, (4, 2))} | columns  # the test curve lies on top
     for column, dashes in columns.items():
         length = min(len(run.epochs) for run in runs)
         epochs = np.array([e["epoch"] for e in runs[0].epochs[:length]])
@@ -117,7 +126,7 @@ def _curve(axes: Axes, metric: str, runs: Sequence[History], look: Look, spread:
             low, high = band(values, spread)
             axes.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
     final = [getattr(run, f"train_{metric}", None) for run in runs]
-    if not single and None not in final:
+    if train and not single and None not in final:
         axes.plot(
             [epochs[-1]],
             [np.mean(final)],
@@ -138,6 +147,7 @@ def _curve_legend(
     look: Mapping[str, Look],
     metrics: Sequence[str],
     spread: str,
+    train: bool,
 ) -> None:
     """Two rows below the panels: who is who, and what kind of line is what."""
     seeds = max(len(runs) for runs in groups.values())
@@ -151,8 +161,12 @@ def _curve_legend(
     what = []
     if {"accuracy", "loss"} & set(metrics):
         words = "train: running, augmented, while weights move"
-        what = [_key("test", linewidth=2), _key(words, linestyle=(0, (4, 2)), linewidth=1.4)]
-        if all(run.train_accuracy is not None for runs in groups.values() for run in runs):
+        what = [_key("test", linewidth=2)]
+        if train:
+            what.append(_key(words, linestyle=(0, (4, 2)), linewidth=1.4))
+        if train and all(
+            run.train_accuracy is not None for runs in groups.values() for run in runs
+        ):
             hollow = {"markersize": 8, "markerfacecolor": "white", "markeredgewidth": 1.6}
             words = "train: in eval mode, at the end"
             what.append(_key(words, linestyle="none", marker="o", **hollow))
@@ -186,13 +200,13 @@ def comparison(
             mode), ``test_loss``, ``train_loss``, ``seconds`` (the whole run), or a function.
         label: name and unit of the value, for the axis, if it is a function.
         marks: vertical lines to compare with, for instance ``{"goal": 70}``.
-        words: more words for the title.
+        words: instead of the title's usual words.
 
     Raises ``ValueError`` without histories, for a history without epochs, an unknown value, or a
     function without a label.
     """
     histories = _histories(histories)
-    read, axis = _reader(value, label)
+    what, axis, read = _reader(value, label)
     table: dict[str, dict[str, list[History]]] = {}
     for history in histories:
         table.setdefault(history.network, {}).setdefault(history.norm, []).append(history)
@@ -215,8 +229,8 @@ def comparison(
             height += 0.7
     seeds = max(len(runs) for by_norm in table.values() for runs in by_norm.values())
     where = f" of the {next(iter(table))} network" if one_network and next(iter(table)) else ""
-    title = words or axis.split(" in ")[0] + where
-    title += ", mean ± standard deviation over seeds" if seeds > 1 else ""
+    title = words or what + where
+    title += ", mean ± sd over seeds" if seeds > 1 else ""
     each = 0.62 if one_network else 0.34
     figure = start(heading(_titles(histories), title), 0.9 + each * max(height, 2))
     axes = figure.subplots()
@@ -269,39 +283,52 @@ def _point(axes: Axes, y: float, values: np.ndarray, look: Look) -> str:
         [mean], [y], look.marker, color=look.colour, markersize=9, markeredgewidth=2, zorder=4
     )
     axes.annotate(
-        told, (mean, y), (0, 7), textcoords="offset points", ha="center", color=look.colour,
-        fontsize=10, fontweight="bold",
+        told, (mean, y), (0, 7), textcoords="offset points", ha="center",
+        color=theme.ink(look.colour), fontsize=10, fontweight="bold",
     )  # fmt: skip
     return told
 
 
-_VALUES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_VALUES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {  # words, axis, how to read it
     "test_accuracy": (
+        "test accuracy",
         "test accuracy after the last epoch in %",
         lambda run: run.epochs[-1]["test_accuracy"],
     ),
     "train_accuracy": (
-        "accuracy on the training set (eval mode) in %",
+        "training accuracy",
+        "accuracy on the training set (in eval mode, after the last epoch) in %",
         lambda run: run.train_accuracy,
     ),
     "test_loss": (
+        "test loss",
         "test loss after the last epoch in nats",
         lambda run: run.epochs[-1]["test_loss"],
     ),
-    "train_loss": ("loss on the training set (eval mode) in nats", lambda run: run.train_loss),
-    "seconds": ("training time in seconds", lambda run: sum(e["seconds"] for e in run.epochs)),
+    "train_loss": (
+        "training loss",
+        "loss on the training set (in eval mode, after the last epoch) in nats",
+        lambda run: run.train_loss,
+    ),
+    "seconds": (
+        "training time",
+        "training time of all epochs in seconds",
+        lambda run: sum(epoch["seconds"] for epoch in run.epochs),
+    ),
 }
 
 
-def _reader(value: str | Callable[[Any], float], label: str) -> tuple[Callable[[Any], float], str]:
-    """How to read a run's value, and what the axis says."""
+def _reader(
+    value: str | Callable[[Any], float], label: str
+) -> tuple[str, str, Callable[[Any], float]]:
+    """The value in words, the axis's label, and how to read it from a run."""
     if callable(value):
         if not label:
             raise ValueError("Name the value for the axis: label='…, with its unit'.")
-        return value, label
+        return label, label, value
     if value not in _VALUES:
         raise ValueError(f"Unknown value {value!r}; choose {', '.join(_VALUES)} or a function.")
-    words, function = _VALUES[value]
+    words, axis, function = _VALUES[value]
 
     def read(history: History) -> float:
         result = function(history)
@@ -312,7 +339,7 @@ def _reader(value: str | Callable[[Any], float], label: str) -> tuple[Callable[[
             )
         return float(result)
 
-    return read, label or words
+    return words, label or axis, read
 
 
 def _parameters_words(runs: Sequence[History]) -> str:

@@ -5,6 +5,7 @@ The figures themselves are in ``common.visualisation``.
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import math
@@ -77,9 +78,18 @@ class Picture(Figure):
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        bundle = {"image/png": encode(self, "png", DPI), "text/plain": repr(self)}
-        return bundle, {"image/png": {"alt": self.alt}}
+    def bundle(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """What a notebook shows: the picture and the text that stands for it, by MIME type."""
+        picture = base64.b64encode(encode(self, "png", DPI)).decode("ascii")
+        return {"image/png": picture, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+
+    def _ipython_display_(self) -> None:
+        # The one hook that comes before the way of showing figures that pyplot, once it is used,
+        # sets up for every matplotlib figure: larger files, and no text for screen readers.
+        from IPython.display import display
+
+        data, metadata = self.bundle()
+        display(data, metadata=metadata, raw=True)
 
 
 def encode(figure: Figure, kind: str, dpi: int) -> bytes:
@@ -90,7 +100,7 @@ def encode(figure: Figure, kind: str, dpi: int) -> bytes:
     """
     nothing = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     buffer = io.BytesIO()
-    with style(), matplotlib.rc_context({"svg.hashsalt": "norms"}):
+    with style():
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=nothing[kind])
     if kind != "png":
         return buffer.getvalue()
@@ -149,8 +159,10 @@ def start(title: str, height: float, alt: str = "", width: float = WIDTH) -> Pic
 
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float = SMALL) -> float:
-    """How wide ``text`` is printed, in inches."""
-    return TextPath((0, 0), plain(text), size=size).get_extents().width / 72 if text else 0.0
+    """How wide ``text`` is printed, in inches; with room for letters set on whole pixels."""
+    if not text.strip():
+        return 0.0
+    return 1.06 * TextPath((0, 0), plain(text), size=size).get_extents().width / 72
 
 
 def shorten(text: str, width: float, size: float = SMALL) -> str:
@@ -205,10 +217,13 @@ def signed(value: float, digits: int = 2) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture ``(H, W, 3)`` of a sheet, with ``(text, colour)`` lines of small print below."""
+    """One picture ``(H, W, 3)`` of a sheet, with lines of small print below.
+
+    A line is (text, end, colour): where both are too wide, the text is cut and never the end.
+    """
 
     image: np.ndarray | None
-    lines: tuple[tuple[str, str], ...] = ()
+    lines: tuple[tuple[str, str, str], ...] = ()
     frame: str = "#CCCCCC"
 
 
@@ -272,11 +287,11 @@ def sheet(
         if tile.image is None:
             continue
         _place(axes, tile.image, (x, y, wide, high), tile.frame)
-        for line, (text, colour) in enumerate(tile.lines):
+        for line, (text, end, colour) in enumerate(tile.lines):
             axes.text(
                 x,
                 y + high + 0.15 + line * LINE,
-                plain(shorten(text, step - GAP)),
+                plain(shorten(text, step - 0.06 - text_width(end)) + end),
                 color=colour,
                 fontsize=SMALL,
                 va="baseline",  # else lines with and without descenders stand at two heights
@@ -345,13 +360,14 @@ def legends(figure: Figure, *rows: Sequence[Line2D]) -> None:
         widths = [text_width(handle.get_label(), 10) + 0.75 for handle in handles]
         columns = max(1, min(len(handles), math.floor((WIDTH - 0.3) / max(widths))))
         columns = len(handles) if sum(widths) <= WIDTH - 0.3 else columns
+        columns = math.ceil(len(handles) / math.ceil(len(handles) / columns))  # even rows
         places.append((handles, columns, bottom))
         bottom += 0.235 * math.ceil(len(handles) / columns) + 0.03
     height = figure.get_figheight() + bottom
     figure.set_figheight(height)
     # Fixed by position: figure fractions, from inches.
     figure.get_layout_engine().set(rect=(0, bottom / height, 1, 1 - bottom / height))
-    for handles, columns, low in places:
+    for handles, columns, low in reversed(places):
         figure.legend(
             handles=handles,
             loc="lower center",

@@ -239,7 +239,7 @@ def _sets_panel(
         name += f", {groups} group" + ("s" if groups > 1 else "")
     parameters = 2 * c * (h * w if kind == "layer_chw" else 1)
     count = int(set_numbers(kind, shape, groups).max()) + 1
-    axes.set_title(name, color=colour, fontweight="bold", pad=6)
+    axes.set_title(name, color=theme.ink(colour), fontweight="bold", pad=6)
     text = f"{formula}\n$|S| = {size} = {int(mask.sum())}$ values,  ${sets} = {count}$ sets"
     text += f"\n$\\gamma$ and $\\beta$: ${affine} = {parameters}$ parameters"
     axes.annotate(

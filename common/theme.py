@@ -42,6 +42,7 @@ STYLE = {
     "xtick.labelsize": 10,
     "ytick.labelsize": 10,
     "image.interpolation": "nearest",
+    "svg.hashsalt": "norms",  # else the names inside an SVG file are drawn by lot
 }
 
 
@@ -56,6 +57,11 @@ def mix(colour: str, share: float, other: str = "#FFFFFF") -> str:
     first, second = ([int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (colour, other))
     mixed = (round(share * a + (1 - share) * b) for a, b in zip(first, second, strict=True))
     return "#" + "".join(f"{value:02X}" for value in mixed)
+
+
+def ink(colour: str) -> str:
+    """The colour, dark enough for small print on white."""
+    return mix(colour, 0.75, "#000000")
 
 
 def shades(colour: str, count: int) -> list[str]:

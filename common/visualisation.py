@@ -103,9 +103,9 @@ def gallery(
     some(array, "images")
     if captions and len(captions) != len(array):
         raise ValueError(f"{len(captions)} captions for {len(array)} images; give one for each.")
-    lines = [tuple((line, "black") for line in c.split("\n")) for c in captions] or itertools.cycle(
-        [()]
-    )
+    lines = [
+        tuple((line, "", "black") for line in c.split("\n")) for c in captions
+    ] or itertools.cycle([()])
     tiles = [Tile(image, line) for image, line in zip(array, lines, strict=False)]
     return sheet(tiles, columns, heading(dataset, title), f"{len(array)} images.")
 
@@ -114,7 +114,7 @@ def gallery(
 def samples(data: ImageData, *, subset: str = "train", per_class: int = 5, seed: int = 0) -> Figure:
     """Images picked at random, with their class names and in their true colours.
 
-    Up to six classes have a row each, up to twelve a column each; of more classes than that, 24
+    Up to six classes have a row each, up to twelve a column each; of more classes than that, 18
     are shown with one image each, and the title says so.
 
     Args:
@@ -148,7 +148,7 @@ def samples(data: ImageData, *, subset: str = "train", per_class: int = 5, seed:
 
 
 def _one_of_each(
-    data: ImageData, images: ImageSet, members: Sequence[np.ndarray], words: str, most: int = 24
+    data: ImageData, images: ImageSet, members: Sequence[np.ndarray], words: str, most: int = 18
 ) -> Figure:
     """One image of up to ``most`` classes, spread evenly over all that have any."""
     filled = [k for k, mine in enumerate(members) if len(mine)]
@@ -156,10 +156,11 @@ def _one_of_each(
     chosen = [filled[i] for i in places]
     array = pictures(images.images[[int(members[k][0]) for k in chosen]])
     tiles = [
-        Tile(image, ((data.classes[k], "black"),)) for image, k in zip(array, chosen, strict=True)
+        Tile(image, ((data.classes[k], "", "black"),))
+        for image, k in zip(array, chosen, strict=True)
     ]
     title = heading(data.title, f"{words}, one image of {len(chosen)} of them")
-    return sheet(tiles, 8, title, "Each has its class name below.")
+    return sheet(tiles, 6, title, "Each has its class name below.")
 
 
 @styled
@@ -256,25 +257,20 @@ def misclassified(
     words += f" by {theme.LABELS.get(norm, norm)}" if norm else ""
     if not total:
         return _message(heading(data.title, words), "Every image was classified correctly.")
-    manner = {"confident": "surest mistakes first", "unsure": "least sure mistakes first"}
-    words += f", {len(shown)} of them: {manner.get(order, 'a random choice')}"
+    manner = {"confident": "surest first", "unsure": "least sure first"}
+    words += f"; {len(shown)} shown, {manner.get(order, 'picked at random')}"
     tiles = [
         Tile(
             image,
             (
-                (f"true: {data.classes[labels[i]]}", "black"),
-                (_said(data.classes[said[i]], confidence[i]), WRONG),
+                (f"true: {data.classes[labels[i]]}", "", "black"),
+                (f"said: {data.classes[said[i]]}", f" {100 * confidence[i]:.0f} %", WRONG),
             ),
         )
         for image, i in zip(pictures(images.images[shown.tolist()]), shown, strict=True)
     ]
     alt = "Below each image its true class, then the network's answer with its confidence."
     return sheet(tiles, columns, heading(data.title, words), alt)
-
-
-def _said(name: str, confidence: float) -> str:
-    """The answer and its confidence; a long name is cut, the figure never."""
-    return f"said: {shorten(name, 0.72)} {100 * confidence:.0f} %"
 
 
 # --- mistakes -------------------------------------------------------------------------------------
@@ -336,7 +332,7 @@ def confusion(
     if few:
         axes = figure.subplots()
     else:
-        axes, beside = figure.subplots(1, 2, width_ratios=(1.25, 1))
+        axes, beside = figure.subplots(1, 2, width_ratios=(1.1, 1))
         _mistakes(beside, worst, norm)
     colour = theme.COLOURS.get(norm, theme.COLOURS["batch"])
     dark = theme.mix(colour, 0.55, "#000000")
@@ -346,16 +342,18 @@ def confusion(
     image = axes.imshow(share, cmap=colours, norm=scale)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="predicted class", ylabel="true class")
+    number = "" if few else " (its number)"
+    axes.set(xlabel=f"predicted class{number}", ylabel=f"true class{number}")
     if few:
         names = [plain(shorten(name, 1.3, 10)) for name in data.classes]
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
         _write_counts(axes, counts, share, image)
-    bar = figure.colorbar(
-        image, ax=axes, shrink=0.8, pad=0.02, location="right" if few else "bottom"
-    )
+    if few:  # an inset, so that the layout keeps bar and matrix together
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.1, 0.035, 0.8)))
+    else:
+        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.8)
     bar.set_ticks([0, 1, 5, 10, 25, 50, 100] if few else [0, 5, 25, 50, 100])
     bar.outline.set_visible(False)
     bar.set_label("share of the true class in %")
@@ -386,7 +384,12 @@ def _worst_pairs(
     order = [i for i in np.argsort(-wrong, kind="stable")[:most] if counts.ravel()[i] > 0]
     pairs = [(int(i), *divmod(int(i), len(counts))) for i in order]
     return [
-        (f"{classes[a]} → {classes[b]}", float(wrong[i]), int(counts[a, b])) for i, a, b in pairs
+        (
+            f"{shorten(classes[a], 1.0)} → {shorten(classes[b], 1.0)}",
+            float(wrong[i]),
+            int(counts[a, b]),
+        )
+        for i, a, b in pairs
     ]
 
 
@@ -396,7 +399,7 @@ def _mistakes(axes: Axes, worst: Sequence[tuple[str, float, int]], norm: str | N
     places = range(len(worst))
     bars = axes.barh(places, [value for _, value, _ in worst], color=colour, height=0.65)
     axes.bar_label(bars, [f"{n}" for _, _, n in worst], padding=3, fontsize=SMALL, color=FAINT)
-    axes.set_yticks(places, [plain(shorten(name, 1.9)) for name, _, _ in worst], fontsize=SMALL)
+    axes.set_yticks(places, [plain(name) for name, _, _ in worst], fontsize=SMALL)
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
@@ -471,13 +474,14 @@ def class_accuracy(
             ha="center", va="bottom", fontsize=SMALL,
         )  # fmt: skip
         axes.set_xlim(0, 100)
+    note = "; the axis does not start at 0" if axes.get_xlim()[0] > 0 else ""
     same = len(set(totals[order].tolist())) == 1
     names = [shorten(data.classes[k], 2.0, 10) for k in order]
     if same:
-        axes.set_xlabel(f"accuracy in % (n = {totals[order[0]]:,} images of each class)")
+        axes.set_xlabel(f"accuracy in % (n = {totals[order[0]]:,} images of each class){note}")
     else:
         names = [f"{n}  (n = {totals[k]:,})" for n, k in zip(names, order, strict=True)]
-        axes.set_xlabel("accuracy in %")
+        axes.set_xlabel(f"accuracy in %{note}")
     axes.set_yticks(places, [plain(name) for name in names])
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -518,8 +522,8 @@ def _probabilities(data: ImageData, images: ImageSet, logits: Any) -> np.ndarray
     expected = (len(images.labels), len(data.classes))
     if scores.shape != expected:
         raise ValueError(
-            f"The logits have the shape {scores.shape}, but {data.title} has {expected[0]:,} images "
-            f"and {expected[1]} classes; predict the same images, all and in their order."
+            f"The logits have the shape {scores.shape}, but {data.title} has {expected[0]:,} "
+            f"images and {expected[1]} classes; predict the same images, all and in their order."
         )
     if not np.isfinite(scores).any(axis=1).all() or np.isnan(scores).any():
         raise ValueError("The logits hold NaN; the network has diverged: lower its learning rate.")
