@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("train", train, "Train one network.", "norm", "network", "data", "training", "seed", "out")
     add(
+        "accuracy",
+        accuracy,
+        "Train the course network with each norm and several seeds into the lessons' results.",
+        "norms",
+        "data",
+        "seeds",
+        "jobs",
+    )
+    add(
         "evaluate",
         evaluate,
         "Evaluate shipped (or your own) weights on the test images.",
@@ -238,14 +247,33 @@ def train(options: argparse.Namespace) -> None:
     print(f"\nHistory: {path}\nWeights: {folder / run.name}.safetensors")
 
 
+def accuracy(options: argparse.Namespace) -> None:
+    """``accuracy``: the runs that the lessons show, histories and weights, kept with them."""
+    from common.recipes import course_recipe
+    from common.results import results_folder
+    from common.settings import quick
+    from common.studies import Run, run_all
+
+    if quick() and options.out is None:
+        raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
+    runs = [
+        Run("course", norm, course_recipe(norm, seed), data=options.data)
+        for seed in options.seeds
+        for norm in options.norms
+    ]
+    folder = options.out or (lambda run: results_folder(run.norm))
+    histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
+    print(comparison_table(histories))
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """``evaluate``: the shipped weights, or a file's, on the test images."""
     from common import training
     from common.data import load_images
-    from common.results import load_weights, shipped_weights
+    from common.results import course_histories, load_weights, median_run, weights_of
     from common.settings import pick_device, tune_process
 
-    path = options.weights or shipped_weights(options.norm)
+    path = options.weights or weights_of(median_run(course_histories(options.norm)))
     model, about = load_weights(path)
     tune_process()
     data = load_images(options.data)

@@ -47,7 +47,7 @@ def course_histories(norm: str) -> list[History]:
 def median_run(histories: list[History]) -> History:
     """The run whose test accuracy is the median (the lower of two middle ones).
 
-    Its weights are the ones shipped: the best run's would promise too much.
+    A lesson shows this run: the best one would promise too much.
     """
     if not histories:
         raise ValueError("There is no run to choose from.")
@@ -55,9 +55,10 @@ def median_run(histories: list[History]) -> History:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def shipped_weights(norm: str) -> Path:
-    """The file of the shipped weights, from the median seed's run."""
-    return results_folder(norm) / f"course-{norm}.safetensors"
+def weights_of(history: History) -> Path:
+    """The file of the weights that a shipped run of the course network ended with."""
+    name = f"{history.network}-{history.norm}-seed{history.seed}.safetensors"
+    return results_folder(history.norm) / name
 
 
 def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
@@ -91,9 +92,9 @@ def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
 
 
 def load_shipped(norm: str) -> tuple[nn.Module, History]:
-    """The shipped network of a lesson and the history of the run that made it."""
-    model, about = load_weights(shipped_weights(norm))
-    history = History.load(results_folder(norm) / f"course-{norm}-seed{about['seed']}.json")
+    """The shipped network of a lesson, from the median seed, and the history of its run."""
+    history = median_run(course_histories(norm))
+    model, _ = load_weights(weights_of(history))
     return model, history
 
 

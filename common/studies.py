@@ -13,7 +13,7 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +81,7 @@ def hold_out(data: ImageData, size: int = 5000, seed: int = 0) -> ImageData:
 
 def run_all(
     runs: Sequence[Run],
-    folder: str | Path,
+    folder: str | Path | Callable[[Run], Path],
     *,
     jobs: int | None = None,
     device: str | None = None,
@@ -93,6 +93,7 @@ def run_all(
     off goes on from its last epoch the next time; one that diverged is kept with the reason.
 
     Args:
+        folder: where the files go: one folder, or a function that names each run's own.
         jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
 
     Raises:
@@ -100,19 +101,20 @@ def run_all(
     """
     import joblib
 
-    folder = Path(folder)
+    folder_of = folder if callable(folder) else lambda _: Path(folder)
     names = [run.name for run in runs]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
-    missing = [run for run in runs if not _is_done(run, folder, weights)]
+    missing = [run for run in runs if not _is_done(run, folder_of(run), weights)]
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(missing) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
     joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(perform)(run, folder, threads, progress, device, weights) for run in missing
+        joblib.delayed(perform)(run, folder_of(run), threads, progress, device, weights)
+        for run in missing
     )
-    return [History.load(_path(run, folder)) for run in runs]
+    return [History.load(_path(run, folder_of(run))) for run in runs]
 
 
 def perform(
