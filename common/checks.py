@@ -815,6 +815,8 @@ def _try_eval_mode(layer: nn.Module, twin: nn.Module, i: _Inputs) -> None:
     got = layer(i.x)
     if not _alike((got,), (right,)):
         with torch.no_grad():
+            for name in _RUNNING:  # what a layer in the wrong mode has moved
+                getattr(layer, name).copy_(before[name])
             without_gradient = layer(i.x)
         if _alike((without_gradient,), (right,)):
             raise _Wrong(

@@ -799,7 +799,11 @@ BATCH_NORMS = [
         ("passes on no gradient", "pass on no gradient"),
     ),
     ("E[x²] − E[x]²", DifferenceOfMeans, ("E[x²] − E[x]²",)),
-    ("train mode guessed from gradient mode", ModeFromGradient, ("self.training",)),
+    (
+        "train mode guessed from gradient mode",
+        ModeFromGradient,
+        ("guessed from the gradient mode",),
+    ),
     (
         "train mode needs gradient mode too",
         BatchFromGradientInTraining,

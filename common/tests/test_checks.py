@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 
@@ -16,22 +17,25 @@ from common.tests.mutants import MUTANTS, VARIANTS, RightBatchNorm, norm_answer
 CHECKS = [value for name, value in vars(checks).items() if name.startswith("check_")]
 
 
-def named(answers):
-    return [
-        pytest.param(answer, id=f"{answer.check.__name__}-{answer.name}-{k}")
-        for k, answer in enumerate(answers)
-    ]
+def names(answers):
+    return [f"{answer.check.__name__}-{answer.name}" for answer in answers]
 
 
-@pytest.mark.parametrize("mutant", named(MUTANTS))
-def test_a_wrong_answer_is_rejected_with_a_hint_that_fits(mutant):
-    verdict = mutant.check(mutant.answer)
+@functools.cache
+def verdict_on(k):
+    """What the check says of the k-th wrong answer; several tests want to know."""
+    return MUTANTS[k].check(MUTANTS[k].answer)
+
+
+@pytest.mark.parametrize("k", [pytest.param(k, id=name) for k, name in enumerate(names(MUTANTS))])
+def test_a_wrong_answer_is_rejected_with_a_hint_that_fits(k):
+    verdict = verdict_on(k)
     assert verdict.state == "wrong", verdict
-    assert any(words in verdict.hint for words in mutant.words), verdict
+    assert any(words in verdict.hint for words in MUTANTS[k].words), verdict
     assert verdict.symptom
 
 
-@pytest.mark.parametrize("variant", named(VARIANTS))
+@pytest.mark.parametrize("variant", VARIANTS, ids=names(VARIANTS))
 def test_a_right_answer_is_accepted_however_it_is_written(variant):
     verdict = variant.check(variant.answer)
     assert verdict.right, verdict
@@ -42,17 +46,13 @@ def test_every_check_meets_wrong_and_right_answers():
         assert {answer.check for answer in answers} == set(CHECKS)
 
 
-def test_the_hint_names_the_mistake_and_not_another_one():
-    """A hint of one mistake must not be given for another: each has its own."""
-    for check in CHECKS:
-        hints = {}
-        for mutant in MUTANTS:
-            if mutant.check is check:
-                hint = check(mutant.answer).hint
-                hints.setdefault(hint, set()).add(mutant.words)
-        for hint, words in hints.items():
-            every = [any(w in hint for w in some) for some in words]
-            assert all(every), hint
+def test_two_mistakes_never_get_the_same_hint():
+    """Else a hint would fit one of them at best. Mistakes of one kind expect the same words."""
+    mistakes = {}
+    for k, mutant in enumerate(MUTANTS):
+        mistakes.setdefault((mutant.check, verdict_on(k).hint), set()).add(mutant.words)
+    for (check, hint), words in mistakes.items():
+        assert len(words) == 1, (check.__name__, hint, words)
 
 
 def stub(*_, **__):
