@@ -6,6 +6,7 @@ The figures themselves are in ``common.visualisation``.
 from __future__ import annotations
 
 import base64
+import bisect
 import functools
 import io
 import math
@@ -170,11 +171,11 @@ def shorten(text: str, width: float, size: float = SMALL) -> str:
     text = " ".join(str(text).split()) or "–"
     if text_width(text, size) <= width:
         return text
-    keep = next(
-        (n for n in range(len(text), 1, -1) if text_width(text[:n].rstrip() + "…", size) <= width),
-        1,
+    # Longer beginnings are wider, so the longest that fits is found by halving.
+    keep = bisect.bisect(
+        range(2, len(text)), width, key=lambda n: text_width(text[:n].rstrip() + "…", size)
     )
-    return text[:keep].rstrip() + "…"
+    return text[: keep + 1].rstrip() + "…"
 
 
 def as_array(values: Any) -> np.ndarray:

@@ -205,7 +205,7 @@ def test_legends_do_not_lie_on_each_other_or_on_the_panels(figures):
 
 def test_pyplot_never_hears_of_a_figure():
     code = (
-        "import sys, torch\n"
+        "import sys\n"
         "from common import visualisation as show\n"
         "figure = show.axes_figure()\n"
         "assert figure.bundle()[0]['image/png']\n"
@@ -274,6 +274,21 @@ def test_the_readers_own_style_changes_nothing():
     expected = drawing.encode(show.curves(RUNS), "png", 100)
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "xtick.labelsize": 3}):
         assert drawing.encode(show.curves(RUNS), "png", 100) == expected
+
+
+@pytest.mark.parametrize("width", [0.0, 0.3, 0.8, 1.5, 9.0])
+def test_names_are_cut_to_the_room_there_is_and_no_shorter(width):
+    name = "an extraordinarily long name of a class"
+    cut = drawing.shorten(name, width)
+    if cut == name:
+        assert drawing.text_width(name) <= width
+        return
+    kept = cut.removesuffix("…")
+    assert name.startswith(kept)
+    assert cut.endswith("…")
+    assert drawing.text_width(cut) <= width or len(kept) == 1
+    longer = name[: len(kept) + 2]
+    assert drawing.text_width(longer.rstrip() + "…") > width
 
 
 # --- images ---------------------------------------------------------------------------------------
