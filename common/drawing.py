@@ -79,7 +79,9 @@ class Picture(Figure):
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
 
-    def bundle(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         """What a notebook shows: the picture and the text that stands for it, by MIME type."""
         picture = base64.b64encode(encode(self, "png", DPI)).decode("ascii")
         return {"image/png": picture, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
@@ -89,7 +91,7 @@ class Picture(Figure):
         # sets up for every matplotlib figure: larger files, and no text for screen readers.
         from IPython.display import display
 
-        data, metadata = self.bundle()
+        data, metadata = self._repr_mimebundle_()
         display(data, metadata=metadata, raw=True)
 
 

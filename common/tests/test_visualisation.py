@@ -208,7 +208,7 @@ def test_pyplot_never_hears_of_a_figure():
         "import sys\n"
         "from common import visualisation as show\n"
         "figure = show.axes_figure()\n"
-        "assert figure.bundle()[0]['image/png']\n"
+        "assert figure._repr_mimebundle_()[0]['image/png']\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "import matplotlib\n"
         "assert matplotlib.rcParams['font.size'] == 10\n"  # the reader's own settings are left
@@ -247,10 +247,10 @@ def test_a_notebook_gets_one_picture_with_a_text_for_screen_readers(figures):
 
 def test_charts_are_small_files_and_sheets_of_pictures_not_large(figures):
     # Fifteen charts and four sheets make a lesson of less than 1 MB.
-    assert len(figures["curves"].bundle()[0]["image/png"]) < 60_000
-    assert len(figures["sets"].bundle()[0]["image/png"]) < 40_000
+    assert len(figures["curves"]._repr_mimebundle_()[0]["image/png"]) < 60_000
+    assert len(figures["sets"]._repr_mimebundle_()[0]["image/png"]) < 40_000
     # Noise, which no file format makes smaller; photographs need less.
-    assert len(figures["samples of 10"].bundle()[0]["image/png"]) < 300_000
+    assert len(figures["samples of 10"]._repr_mimebundle_()[0]["image/png"]) < 300_000
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
@@ -295,7 +295,7 @@ def test_names_are_cut_to_the_room_there_is_and_no_shorter(width):
 
 
 def pixels_of(figure: Figure) -> np.ndarray:
-    content = base64.b64decode(figure.bundle()[0]["image/png"])
+    content = base64.b64decode(figure._repr_mimebundle_()[0]["image/png"])
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
