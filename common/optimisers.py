@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 OPTIMISERS = ("sgd", "adam", "adamw", "muon")
-SCHEDULES = ("one-cycle", "cosine", "constant", "plateau")
+SCHEDULES = ("one-cycle", "one-cycle-cosine", "cosine", "constant", "plateau")
 
 
 class Muon(torch.optim.Optimizer):
@@ -79,6 +79,7 @@ def make_optimisers(
     learning_rate: float,
     *,
     momentum: float = 0.9,
+    nesterov: bool = True,
     weight_decay: float = 0.0,
     side_learning_rate: float = 3e-3,
 ) -> list[torch.optim.Optimizer]:
@@ -99,7 +100,8 @@ def make_optimisers(
     ]
     groups = [group for group in groups if group["params"]]
     if name == "sgd":
-        return [torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0)]
+        nesterov = nesterov and momentum > 0
+        return [torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=nesterov)]
     if name == "adam":
         # Adam as the older recipes use it: weight decay added to every gradient.
         return [torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)]
@@ -120,9 +122,11 @@ def learning_rate_factor(schedule: str, progress: float, warmup: float = 0.2) ->
     """Share of the full learning rate at ``progress`` (0 at the first step, 1 after the last).
 
     ``one-cycle`` rises in a straight line over the first ``warmup`` of the run and falls in a
-    straight line to zero (after Smith and Topin, 2018); ``cosine`` falls along half a cosine
-    (Loshchilov and Hutter, 2017) after the same rise; ``constant`` and ``plateau`` stay at one
-    (``plateau`` is lowered between epochs by what the run measures).
+    straight line to zero (after Smith and Topin, 2018); ``one-cycle-cosine`` rises from 1/25 and
+    falls to 1/250,000 along half cosines, as PyTorch's ``OneCycleLR`` does unless told otherwise;
+    ``cosine`` falls along half a cosine (Loshchilov and Hutter, 2017) after the straight rise;
+    ``constant`` and ``plateau`` stay at one (``plateau`` is lowered between epochs by what the run
+    measures).
 
     Raises ``ValueError`` for an unknown schedule.
     """
@@ -130,7 +134,28 @@ def learning_rate_factor(schedule: str, progress: float, warmup: float = 0.2) ->
         raise ValueError(f"Unknown schedule {schedule!r}; choose one of {', '.join(SCHEDULES)}.")
     if schedule in ("constant", "plateau"):
         return 1.0
+    if schedule == "one-cycle-cosine":
+        lowest = 1 / 25 if progress < warmup else 1 / 250_000
+        return lowest + (1 - lowest) * _cosine_hill(progress, warmup)
     if progress < warmup:
         return 0.05 + 0.95 * progress / warmup
     left = 1 - (progress - warmup) / (1 - warmup)
     return left if schedule == "one-cycle" else 0.5 * (1 - math.cos(math.pi * left))
+
+
+def cycled_momentum(schedule: str, progress: float, warmup: float = 0.2) -> float | None:
+    """The momentum at ``progress`` where the schedule moves it too; None where it does not.
+
+    ``one-cycle-cosine`` lowers it from 0.95 to 0.85 while the learning rate rises, and raises it
+    again while that falls (Smith and Topin, 2018), whatever momentum the recipe names: so does
+    PyTorch's ``OneCycleLR`` unless told otherwise.
+    """
+    if schedule != "one-cycle-cosine":
+        return None
+    return 0.95 - 0.1 * _cosine_hill(progress, warmup)
+
+
+def _cosine_hill(progress: float, warmup: float) -> float:
+    """From 0 up to 1 at ``warmup`` and down to 0 at the end, each along half a cosine."""
+    up, down = progress / max(warmup, 1e-9), (1 - progress) / (1 - warmup)
+    return 0.5 * (1 - math.cos(math.pi * min(up, down)))

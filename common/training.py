@@ -25,7 +25,13 @@ from torch import nn
 
 from common import settings
 from common.batches import Batches, Normaliser
-from common.optimisers import OPTIMISERS, SCHEDULES, learning_rate_factor, make_optimisers
+from common.optimisers import (
+    OPTIMISERS,
+    SCHEDULES,
+    cycled_momentum,
+    learning_rate_factor,
+    make_optimisers,
+)
 
 if TYPE_CHECKING:
     from common.data import ImageData, ImageSet
@@ -43,13 +49,17 @@ class Recipe:
     """Everything that decides how a network is trained, apart from the images and the network.
 
     Attributes:
-        optimiser: ``sgd`` (Nesterov momentum), ``adam``, ``adamw`` or ``muon``.
+        optimiser: ``sgd``, ``adam``, ``adamw`` or ``muon``.
         learning_rate: its highest value during the run.
-        schedule: ``one-cycle``, ``cosine``, ``constant`` or ``plateau`` (see ``optimisers``).
+        schedule: ``one-cycle``, ``one-cycle-cosine``, ``cosine``, ``constant`` or ``plateau`` (see
+            ``optimisers``).
         warmup: share of the run over which the learning rate rises, from 0 to below 1.
+        patience: with ``plateau``, epochs without a lower training loss that are put up with
+            before the learning rate is divided by ten.
         epochs: passes over the training images.
         batch_size: images a step.
         momentum: of ``sgd`` and ``muon``.
+        nesterov: whether the momentum of ``sgd`` is Nesterov's.
         weight_decay: on weights of two dimensions or more (``adam``: on all parameters).
         label_smoothing: share of the target spread evenly over all classes, from 0 to below 1.
         shift: largest random shift, in pixels, of the training images (edges are reflected).
@@ -68,9 +78,11 @@ class Recipe:
     learning_rate: float = 0.2
     schedule: str = "one-cycle"
     warmup: float = 0.2
+    patience: int = 10
     epochs: int = 20
     batch_size: int = 128
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 3e-4
     label_smoothing: float = 0.0
     shift: int = 2
@@ -91,6 +103,7 @@ class Recipe:
             ("learning_rate", lambda v: v > 0, "above 0"),
             ("side_learning_rate", lambda v: v > 0, "above 0"),
             ("warmup", lambda v: 0 <= v < 1, "from 0 to below 1"),
+            ("patience", lambda v: v >= 0, "0 or more"),
             ("epochs", lambda v: v >= 1, "1 or more"),
             ("batch_size", lambda v: v >= 1, "1 or more"),
             ("momentum", lambda v: 0 <= v < 1, "from 0 to below 1"),
@@ -241,6 +254,7 @@ def fit(
     network: str = "",
     norm: str = "",
     device: str | torch.device | None = None,
+    threads: int | None = None,
     progress: str = "bar",
     checkpoint: str | Path | None = None,
 ) -> History:
@@ -255,6 +269,7 @@ def fit(
         recipe: how to train; the default recipe if None. In quick mode it is shortened.
         network, norm: names for the history and the bar.
         device: ``cpu``, ``cuda``, ``mps``; picked automatically if None.
+        threads: of the CPU (default: the physical cores, see ``settings.threads``).
         progress: ``bar`` (live), ``lines`` (one an epoch, for runs side by side) or ``none``.
         checkpoint: a file in which the state is kept after each epoch. If it exists, the run goes
             on from it, to the same result as an uninterrupted run; it is removed at the end.
@@ -268,7 +283,7 @@ def fit(
     if data.quick:
         recipe = recipe.shortened()
     started = time.perf_counter()
-    settings.tune_process()
+    settings.tune_process(threads)
     device = settings.pick_device(str(device) if device else None)
     model.to(device)
     if device.type == "cpu":
@@ -367,12 +382,13 @@ class _Run:
             recipe.optimiser,
             recipe.learning_rate,
             momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
             side_learning_rate=recipe.side_learning_rate,
         )
         self.full_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.plateaus = [
-            torch.optim.lr_scheduler.ReduceLROnPlateau(o)
+            torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=recipe.patience)
             for o in self.optimisers
             if recipe.schedule == "plateau"
         ]
@@ -397,11 +413,14 @@ class _Run:
             return torch.stack([loss * len(y), right])
 
     def _set_learning_rate(self) -> None:
-        recipe = self.recipe
-        factor = learning_rate_factor(recipe.schedule, self.done / self.steps, recipe.warmup)
+        recipe, progress = self.recipe, self.done / self.steps
+        factor = learning_rate_factor(recipe.schedule, progress, recipe.warmup)
+        momentum = cycled_momentum(recipe.schedule, progress, recipe.warmup)
         for optimiser, rates in zip(self.optimisers, self.full_rates, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
+                if momentum is not None and "momentum" in group:
+                    group["momentum"] = momentum
 
     @torch.no_grad()
     def _update_average(self) -> None:
