@@ -38,6 +38,9 @@ class Run:
             images, as they must while anything is still being chosen.
         groups: of GroupNorm, where it is not the network's own choice.
         label: what tells runs of one network, norm and seed apart (part of the file's name).
+        train_images: how many of the training images to train on, None for all of them.
+        builder: what makes a network that ``common.models`` does not know; called like the
+            builders there, with ``norm``, ``classes``, ``image_size`` and perhaps ``groups``.
     """
 
     network: str
@@ -47,6 +50,8 @@ class Run:
     validation: bool = False
     groups: int | None = None
     label: str = ""
+    train_images: int | None = None
+    builder: Callable[..., nn.Module] | None = None
 
     @property
     def name(self) -> str:
@@ -101,6 +106,8 @@ def run_all(
     """
     import joblib
 
+    from common.data import load_images
+
     folder_of = folder if callable(folder) else lambda _: Path(folder)
     names = [run.name for run in runs]
     if doubled := {name for name in names if names.count(name) > 1}:
@@ -110,8 +117,18 @@ def run_all(
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(missing) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
+    # Loaded here, once: workers that each looked for the images would each try to download them.
+    images = {name: load_images(name) for name in dict.fromkeys(run.data for run in missing)}
     joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(perform)(run, folder_of(run), threads, progress, device, weights)
+        joblib.delayed(perform)(
+            run,
+            images[run.data],
+            folder_of(run),
+            threads=threads,
+            progress=progress,
+            device=device,
+            weights=weights,
+        )
         for run in missing
     )
     return [History.load(_path(run, folder_of(run))) for run in runs]
@@ -119,22 +136,20 @@ def run_all(
 
 def perform(
     run: Run,
+    data: ImageData,
     folder: Path,
+    *,
     threads: int | None = None,
     progress: str = "bar",
     device: str | None = None,
     weights: bool = False,
 ) -> History:
     """One run, from its images to its files in ``folder``."""
-    from common.data import load_images
-
-    if threads:
-        os.environ["NORMS_THREADS"] = str(threads)  # read by ``fit``, in this worker only
-    data = load_images(run.data)
     if run.validation:
         data = hold_out(data, size=min(5000, len(data.train) // 2))
-    options = {} if run.groups is None else {"groups": run.groups}
-    model = seeded_model(run.network, run.norm, data, run.recipe.seed, **options)
+    if run.train_images is not None:
+        data = _first_images(data, run.train_images)
+    model = _fresh_model(run, data)
     checkpoint = folder / f".{run.name}.checkpoint"
     try:
         history = fit(
@@ -144,6 +159,7 @@ def perform(
             network=run.network,
             norm=run.norm,
             device=device,
+            threads=threads,
             progress=progress,
             checkpoint=checkpoint,
         )
@@ -156,6 +172,30 @@ def perform(
         save_weights(model, folder / f"{run.name}.safetensors", history, **about)
     history.save(_path(run, folder))
     return history
+
+
+def _first_images(data: ImageData, count: int) -> ImageData:
+    from common.data import ImageSet
+
+    there = len(data.train)
+    if data.quick:
+        count = min(count, there)
+    if not 0 < count <= there:
+        raise ValueError(f"There are {there} images to train on, not {count}; choose 1 to {there}.")
+    train = ImageSet(data.train.images[:count], data.train.labels[:count])
+    return replace(data, train=train)
+
+
+def _fresh_model(run: Run, data: ImageData) -> nn.Module:
+    options = {} if run.groups is None else {"groups": run.groups}
+    if run.builder is None:
+        return seeded_model(run.network, run.norm, data, run.recipe.seed, **options)
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.recipe.seed)
+        size = data.train.images.shape[-1]
+        return run.builder(norm=run.norm, classes=len(data.classes), image_size=size, **options)
 
 
 def save_weights(model: nn.Module, path: Path, history: History, **about: object) -> Path:
@@ -187,6 +227,7 @@ def _partial(checkpoint: Path, run: Run, data: ImageData) -> str:
 
         return torch.load(checkpoint, weights_only=True)["history"]
     empty = History(run.network, run.norm, 0, run.recipe, data.title, quick=data.quick)
+    empty.train_images, empty.test_images = len(data.train), len(data.test)
     return empty.to_json()
 
 

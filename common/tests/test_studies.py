@@ -28,7 +28,9 @@ def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     run_all(RUNS[:1], tmp_path, jobs=1)
     trained = []
     perform = studies.perform
-    monkeypatch.setattr(studies, "perform", lambda run, *a: trained.append(run) or perform(run, *a))
+    monkeypatch.setattr(
+        studies, "perform", lambda run, *a, **k: trained.append(run) or perform(run, *a, **k)
+    )
     run_all(RUNS, tmp_path, jobs=1)
     assert trained == RUNS[1:]
 
