@@ -352,6 +352,8 @@ def _apply_affine(how: str, y: torch.Tensor, i: _Inputs) -> torch.Tensor:
     elif how == "average":
         gamma, beta = gamma.mean(), beta.mean()
     else:
+        if how == "average gamma":
+            gamma = gamma.mean() + torch.zeros_like(gamma)
         if how == "per group" and gamma.dim() == 1:
             first = torch.arange(len(gamma)) // (len(gamma) // i.groups) * (len(gamma) // i.groups)
             gamma, beta = gamma[first], beta[first]
@@ -437,6 +439,7 @@ _NORMALISED_MISTAKES: list[tuple[dict[str, Any], str]] = [
         ({"affine": how}, "one gamma and one beta serve all channels: each channel c has its own.")
         for how in ("one number", "average")
     ),
+    ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),
 ]
 
 
@@ -467,8 +470,8 @@ def _wrong_sets(layout: str) -> Iterator[tuple[dict[str, Any], str]]:
             hint = "wrong axes: N must not be among them, each image has its own statistics."
         else:
             hint = (
-                f"wrong axes: mean and variance are taken over {way.words}; "
-                f"{_NAMES[layout]} takes them over {right.words}."
+                f"wrong axes: you average over {way.words}; "
+                f"{_NAMES[layout]} averages over {right.words}."
             )
         yield change, hint
 
@@ -619,20 +622,21 @@ class _LayerNormLayer(_Normalised):
                 "The layer has no parameters called weight and bias.",
                 "make gamma and beta learnable: self.weight = nn.Parameter(…), and bias likewise.",
             )
-        got = sum(p.numel() for p in layer.parameters())
-        right = 2 * math.prod(shape)
-        if got != right:
-            raise _Wrong(
-                f"For inputs of shape (N, 6, 3, 4) the layer has {got} parameters, not {right}.",
-                {
-                    2: "gamma and beta are no scalars: give every position (c, h, w) its own, "
-                    "torch.ones(shape) and torch.zeros(shape).",
-                    12: "gamma and beta have one value a channel, as in group norm; here every "
-                    "position (c, h, w) has its own.",
-                    24: "gamma and beta have one value a pixel; here every position (c, h, w) has "
-                    "its own.",
-                }.get(got, "gamma and beta have the shape (C, H, W) each: 2·C·H·W parameters."),
-            )
+        for name in _AFFINE:
+            got = tuple(getattr(layer, name).shape)
+            if got != shape:
+                number = sum(p.numel() for p in layer.parameters())
+                raise _Wrong(
+                    f"For inputs of shape (N, 6, 3, 4) {name} has the shape {got}, not {shape}, "
+                    f"and the layer {number} parameters, not {2 * math.prod(shape)}.",
+                    {
+                        1: "gamma and beta are no scalars: give every position (c, h, w) its own, "
+                        "torch.ones(shape) and torch.zeros(shape).",
+                        6: "one value a channel is what group norm has; here every position "
+                        "(c, h, w) has its own.",
+                        12: "one value a pixel is too few: every position (c, h, w) has its own.",
+                    }.get(math.prod(got), "gamma and beta have the shape (C, H, W) each."),
+                )
         for name, start in (("weight", 1.0), ("bias", 0.0)):
             if not bool((getattr(layer, name) == start).all()):
                 raise _Wrong(
@@ -1185,10 +1189,14 @@ def _compare(
     if _alike(got, right):
         return
     hint = task.special(i, got)
-    if not hint:
-        seen = [(i, got), *_second_look(function, task, i)]
-        hint = _explain(
-            lambda way: all(_alike(result, task.by(way, inputs)) for inputs, result in seen),
+    seen = [(i, got), *_second_look(function, task, i)]
+    wrong = [not _alike((a,), (b,)) for a, b in zip(got, right, strict=True)].index(True)
+    # One mistake in all results explains more than one in the first that is wrong.
+    for results in (slice(None), slice(wrong, wrong + 1)):
+        hint = hint or _explain(
+            lambda way, results=results: all(
+                _alike(result[results], task.by(way, inputs)[results]) for inputs, result in seen
+            ),
             _RIGHT_WAY[task.layout],
             task.mistakes(),
         )

@@ -241,6 +241,10 @@ def average_affine(y, gamma, beta, groups):
     return gamma.mean() * y + beta.mean()
 
 
+def average_gamma(y, gamma, beta, groups):
+    return gamma.mean() * y + per_channel(beta)
+
+
 def last_axis_affine(y, gamma, beta, groups):
     """Broadcasts (C,) along W: an error unless C = W."""
     return gamma * y + beta
@@ -346,6 +350,7 @@ WRONG_AFFINES = [
     ("beta added before scaling", shift_first, ("before scaling",)),
     ("gamma and beta swapped", swapped_affine, ("swapped",)),
     ("gamma and beta of channel 0 for all", scalar_affine, ("each channel c has its own",)),
+    ("average gamma for all", average_gamma, ("one gamma serves",)),
     ("average gamma and beta for all", average_affine, ("each channel c has its own",)),
 ]
 WRONG_SETS = {
@@ -423,6 +428,11 @@ def keeps_axes(x):
     return mean, variance
 
 
+def variance_over_other_axes(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean[:, None, None]).square().mean((1, 2, 3))
+
+
 def unbiased_and_eps_outside(x, gamma, beta, eps=1e-5):
     rows = fold(x, "batch")
     return affine(unfold(eps_outside(rows, *unbiased(rows), eps), x.shape, "batch"), gamma, beta, 1)
@@ -495,6 +505,12 @@ SINGLE = [
         "no return line", checks.check_batch_norm, lambda *_, **__: None, ("return line missing",)
     ),
     Mutant(
+        "variance over other axes than the mean",
+        checks.check_batch_statistics,
+        variance_over_other_axes,
+        ("check the axes",),
+    ),
+    Mutant(
         "returns the mean alone",
         checks.check_batch_statistics,
         lambda x: x.mean((0, 2, 3)),
@@ -547,6 +563,14 @@ class PixelLayerNorm(ScalarLayerNorm):
         self.bias = nn.Parameter(torch.zeros(shape[1:]))
 
 
+class ScalarGammaLayerNorm(ScalarLayerNorm):
+    """Gamma is a scalar, beta is not."""
+
+    def __init__(self, shape, eps=1e-5):
+        super().__init__(shape, eps)
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+
 class TensorLayerNorm(nn.Module):
     """Gamma and beta are tensors, no parameters: nothing would train them."""
 
@@ -568,6 +592,7 @@ class ZeroLayerNorm(layer_answer(norm_answer("image"))):
 
 LAYER_NORMS = [
     ("gamma and beta are scalars", ScalarLayerNorm, ("no scalars",)),
+    ("gamma is a scalar", ScalarGammaLayerNorm, ("no scalars",)),
     ("gamma and beta of a channel", ChannelLayerNorm, ("one value a channel",)),
     ("gamma and beta of a pixel", PixelLayerNorm, ("one value a pixel",)),
     ("gamma and beta not learnable", TensorLayerNorm, ("learnable",)),
