@@ -76,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "weights",
     )
+    add(
+        "search",
+        search,
+        "Try candidate networks, norms and learning rates on held-out training images.",
+        "norms",
+        "data",
+        "seed",
+        "jobs",
+        "search",
+    )
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
     return parser
 
@@ -137,6 +147,17 @@ def _size(command: argparse.ArgumentParser) -> None:
     command.add_argument("--size", type=int, default=32, help="image size in pixels (default: 32)")
 
 
+def _search(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--candidates", nargs="+", help="names from common/search.py, course among them")
+    add("--learning-rates", type=float, nargs="+", default=[], help="default: the recipe's")
+    add("--optimiser", default="muon", help="muon (default) or sgd")
+    add("--epochs", type=int, default=6, help="default: 6")
+    add("--train-images", type=int, help="default: all that are not held out")
+    add("--log", type=Path, help="a CSV file (default: the course's; of other data: in the folder)")
+    command.set_defaults(norms=["batch"])  # three times as many runs only where they are asked for
+
+
 _OPTIONS = {
     "norms": _norms,
     "norm": _norm,
@@ -149,6 +170,7 @@ _OPTIONS = {
     "out": _out,
     "weights": _weights,
     "size": _size,
+    "search": _search,
 }
 
 
@@ -283,6 +305,28 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"evaluated on   {data.title}, {len(data.test):,} test images")
     print(f"test accuracy  {score.accuracy:.2f} %")
     print(f"test loss      {score.loss:.4f}")
+
+
+def search(options: argparse.Namespace) -> None:
+    """``search``: short runs of candidate networks; a table and rows in the log."""
+    from common import search as study
+
+    runs = study.plan(
+        options.candidates or study.CANDIDATES,
+        options.norms,
+        options.learning_rates,
+        optimiser=options.optimiser,
+        epochs=options.epochs,
+        train_images=options.train_images,
+        seed=options.seed,
+        data=options.data,
+    )
+    folder = options.out or _folder(options)
+    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device)
+    log = options.log or study.default_log(options.data, folder)
+    study.add_to_log(rows, log)
+    print(study.table(rows))
+    print(f"\nHistories: {folder}\nLog: {log}")
 
 
 def summary(options: argparse.Namespace) -> None:
