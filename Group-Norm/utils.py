@@ -1,0 +1,144 @@
+"""What the GroupNorm lesson needs and no other: how the channels are cut, and what it changes."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from model import NORM
+from torch import nn
+
+from common import results, training
+from common.data import ImageData, ImageSet
+from common.recipes import course_recipe
+from common.training import History
+
+
+def trained(
+    data: ImageData, train: bool = False, network: str = "course", seed: int = 1
+) -> tuple[nn.Module, History]:
+    """A trained network of this lesson and its history: ``common.results.train_or_load``."""
+    return results.train_or_load(NORM, data, train=train, network=network, seed=seed)
+
+
+def group_norms(net: nn.Module) -> dict[str, nn.GroupNorm]:
+    """The group norm layers of ``net`` by name, from the input to the output."""
+    return {name: m for name, m in net.named_modules() if isinstance(m, nn.GroupNorm)}
+
+
+def regrouped(net: nn.Module, groups: int | None) -> nn.Module:
+    """A copy of ``net`` with the same weights and ``groups`` groups (None: each channel is one).
+
+    PyTorch lets the number change after the fact, as no weight depends on it. A number that does
+    not divide the channels raises ``RuntimeError`` once an image comes through.
+    """
+    twin = copy.deepcopy(net)
+    for layer in group_norms(twin).values():
+        layer.num_groups = groups or layer.num_channels
+    return twin
+
+
+class CutAcross(nn.GroupNorm):
+    """The mistake of exercise 4 as a layer: group g holds channels g, g + G, g + 2G and so on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise x of shape (N, C, H, W); the result has the same shape."""
+        order = torch.arange(x.shape[1], device=x.device).view(-1, self.num_groups).T.flatten()
+        x_hat = F.group_norm(x[:, order], self.num_groups, eps=self.eps)[:, order.argsort()]
+        return self.weight.view(-1, 1, 1) * x_hat + self.bias.view(-1, 1, 1)
+
+
+def cut_across(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` with the same weights whose groups are cut the wrong way."""
+    twin = copy.deepcopy(net)
+    for name, layer in group_norms(twin).items():
+        other = CutAcross(layer.num_groups, layer.num_channels, eps=layer.eps)
+        other.load_state_dict(layer.state_dict())
+        twin.set_submodule(name, other)
+    return twin.eval()
+
+
+def with_batch_statistics(net: nn.Module) -> nn.Module:
+    """A copy of ``net`` whose batch norms always use the batch at hand, as they do in training.
+
+    Without running statistics PyTorch's batch norm has nothing else to turn to, in eval mode too.
+    """
+    twin = copy.deepcopy(net)
+    for layer in twin.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = layer.running_var = None
+    return twin
+
+
+def inputs_of(net: nn.Module, name: str, images: ImageSet, data: ImageData) -> torch.Tensor:
+    """What the layer called ``name`` gets to see of ``images``, ``(N, C, H, W)``."""
+    seen = []
+    hook = group_norms(net)[name].register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    try:
+        training.predict(net, images, data)
+    finally:
+        hook.remove()
+    return torch.cat(seen)
+
+
+def class_from_strengths(x: torch.Tensor, labels: torch.Tensor) -> float:
+    """How often, in %, the class is found from nothing but each channel's mean over (h, w).
+
+    The first half of the feature maps ``(N, C, H, W)`` gives the average strengths of each class;
+    each image of the other half is given the class whose average is nearest.
+    """
+    # Rounded, so that no class can be read from the noise in the last digits of a zero.
+    strengths, half = x.mean((2, 3)).double().round(decimals=4), len(x) // 2
+    known = labels[:half].unique()
+    centres = torch.stack([strengths[:half][labels[:half] == k].mean(0) for k in known])
+    nearest = known[torch.cdist(strengths[half:], centres).argmin(1)]
+    return 100 * (nearest == labels[half:]).double().mean().item()
+
+
+def draw(images: ImageSet, count: int, seed: int = 0) -> ImageSet:
+    """At most ``count`` of the images, in random order: a class folder is sorted by class."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+    return ImageSet(images.images[order], images.labels[order])
+
+
+def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) -> ImageData:
+    """A few of the images, shrunk to ``size`` × ``size`` pixels, to train on in seconds."""
+
+    def shrink(images: ImageSet) -> ImageSet:
+        pixels = F.interpolate(images.images.float(), size=(size, size), mode="area")
+        return ImageSet(pixels.round().to(torch.uint8), images.labels)
+
+    chosen = shrink(draw(data.train, train))
+    name = f"{data.name}, {len(chosen):,} training images at {size}×{size}"
+    return replace(data, name=name, train=chosen, test=shrink(draw(data.test, test)))
+
+
+def runs_by_groups(
+    data: ImageData,
+    groups: Sequence[int | None] = (1, 2, 4, 8, None),
+    seeds: Sequence[int] = (1, 2),
+) -> dict[str, list[History]]:
+    """Runs of the course network that differ in the number of groups alone, by that number.
+
+    They are those that come with the course (``results/groups-<G>-seed<seed>.json``), or else
+    short ones on ``small(data)``, trained here; None among ``groups`` is one group a channel.
+    """
+    files = sorted(results.results_folder(NORM).glob("groups-*-seed*.json"))
+    if files and data.name.startswith("CIFAR-10") and not data.quick:
+        found: dict[str, list[History]] = {}
+        for file in files:
+            found.setdefault(re.split("groups-|-seed", file.name)[1], []).append(History.load(file))
+        return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+    few, runs = small(data), {}
+    for number in groups:
+        runs[str(number or "C")] = mine = []
+        for seed in seeds:
+            net = regrouped(training.seeded_model("course", NORM, few, seed), number)
+            recipe = replace(course_recipe(NORM, seed), epochs=3, batch_size=64)
+            told = {"network": "course", "norm": NORM, "progress": "none"}
+            mine.append(training.fit(net, few, recipe, **told))
+    return runs
