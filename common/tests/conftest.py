@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -16,6 +17,10 @@ from common.settings import ROOT
 
 # In this process only: an exported MPLBACKEND would hide the figures in the lessons' kernels.
 matplotlib.use("Agg")
+
+# Threads of several processes fight for the cores, and on a busy machine two of them can be many
+# times slower than one. The lessons' kernels inherit this.
+os.environ.setdefault("NORMS_THREADS", "1")
 
 # A slow or busy machine is no failure, and a failure found once must come back on the next run.
 hypothesis.settings.register_profile(
