@@ -69,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         "jobs",
     )
     add(
+        "benchmark",
+        benchmark,
+        "Time the training loop beside a DataLoader, and measure the memory it takes.",
+        "norms",
+        "network",
+        "data",
+        "benchmark",
+    )
+    add(
         "evaluate",
         evaluate,
         "Evaluate shipped (or your own) weights on the test images.",
@@ -139,6 +148,15 @@ def _out(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, help="the history's JSON file (default: in runs/)")
 
 
+def _benchmark(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--batches", type=int, help="timed for each way in each round (default: 15; quick: 3)")
+    add("--rounds", type=int, help="in which all ways take turns (default: 3; quick: 1)")
+    add("--to-70", action="store_true", help="also train until 70 %% of the test images are right")
+    add("--profile", action="store_true", help="also list the operators a step spends its time in")
+    add("--out", type=Path, help="folder of the results (default: in runs/)")
+
+
 def _weights(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, help="a .safetensors file (default: shipped)")
 
@@ -168,6 +186,7 @@ _OPTIONS = {
     "seeds": _seeds,
     "jobs": _jobs,
     "out": _out,
+    "benchmark": _benchmark,
     "weights": _weights,
     "size": _size,
     "search": _search,
@@ -286,6 +305,26 @@ def accuracy(options: argparse.Namespace) -> None:
     folder = options.out or (lambda run: results_folder(run.norm))
     histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
     print(comparison_table(histories))
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    """``benchmark``: speed and memory of training with each norm; a table and a JSON file."""
+    from common import benchmark as bench
+    from common.settings import quick
+
+    default = bench.QUICK_PLAN if quick() else bench.Plan()
+    plan = replace(
+        default,
+        network=options.network,
+        data=options.data,
+        device=options.device,
+        batches=default.batches if options.batches is None else options.batches,
+        rounds=default.rounds if options.rounds is None else options.rounds,
+    )
+    results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
+    path = bench.save(results, options.out or _folder(options))
+    print(bench.report(results))
+    print(f"\nAll rounds: {path}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
