@@ -1,0 +1,113 @@
+"""Helpers of the LayerNorm lesson: what would be too long for a cell of the notebook."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+from model import NORM
+from torch import nn
+
+from common import norms
+from common.batches import Normaliser
+from common.data import ImageData, ImageSet
+from common.results import train_or_load
+from common.training import History
+
+
+def trained(
+    data: ImageData, train: bool = False, network: str = "course", seed: int = 1
+) -> tuple[nn.Module, History]:
+    """The lesson's trained network and its history, as ``common.results.train_or_load`` says."""
+    return train_or_load(NORM, data, train=train, network=network, seed=seed)
+
+
+def three_layer_norms(channels: int, height: int, width: int) -> dict[str, nn.Module]:
+    """The three layers called LayerNorm, for ``(N, channels, height, width)``, by their names."""
+    return {
+        "LayerNorm([C, H, W])": nn.LayerNorm([channels, height, width]),
+        "GroupNorm(1, C)": nn.GroupNorm(1, channels),
+        "over C alone": norms.LayerNorm(channels, over="channels"),
+    }
+
+
+def norm_parameters(model: nn.Module) -> int:
+    """How many values of the model's parameters belong to its layer and group norms."""
+    layers = [m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.GroupNorm)]
+    return sum(parameter.numel() for layer in layers for parameter in layer.parameters())
+
+
+def some(data: ImageData, train: int, test: int, seed: int = 0) -> ImageData:
+    """The same data set with so many training and test images, picked at random, or all it has."""
+
+    def pick(images: ImageSet, count: int) -> ImageSet:
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+        return ImageSet(images.images[chosen], images.labels[chosen])
+
+    return replace(data, train=pick(data.train, train), test=pick(data.test, test))
+
+
+def tiny_network(norm: nn.Module, classes: int, channels: int = 8, seed: int = 1) -> nn.Module:
+    """One convolution at half size, ``norm``, ReLU, averages over 4×4 cells, one linear layer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, channels, 5, stride=2, padding=2, bias=False),
+            norm,
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+            nn.Linear(16 * channels, classes),
+        )
+
+
+@torch.no_grad()
+def outputs(
+    model: nn.Module,
+    images: torch.Tensor,
+    data: ImageData,
+    *,
+    train_mode: bool = False,
+    contrast: float = 1.0,
+) -> torch.Tensor:
+    """The model's outputs for uint8 images ``(N, 3, H, W)``, all in one batch, on the CPU.
+
+    ``contrast`` stretches each image about the data set's mean colour before the model sees it.
+    A copy of the model does the work: its mode and batch norm's running statistics stay as they
+    are.
+    """
+    device = next(model.parameters()).device
+    x = Normaliser(data.mean, data.std, device)(images.to(device))
+    return copy.deepcopy(model).train(train_mode)(contrast * x).cpu()
+
+
+def changes(
+    model: nn.Module,
+    photo: torch.Tensor,
+    mates: torch.Tensor,
+    others: torch.Tensor,
+    data: ImageData,
+) -> dict[str, float]:
+    """By how much the model's outputs for ``photo`` change, at most, with company and mode.
+
+    ``photo`` is one uint8 image ``(1, 3, H, W)``; ``mates`` and ``others`` are two equally large
+    sets of images that share its batch in turn.
+    """
+
+    def answer(company: torch.Tensor, train_mode: bool) -> torch.Tensor:
+        return outputs(model, torch.cat([photo, company]), data, train_mode=train_mode)[0]
+
+    in_eval, in_train = answer(mates, False), answer(mates, True)
+    gaps = {
+        "other batch mates in eval mode": in_eval - answer(others, False),
+        "other batch mates in train mode": in_train - answer(others, True),
+        "train mode instead of eval mode": in_train - in_eval,
+    }
+    return {what: gap.abs().max().item() for what, gap in gaps.items()}
+
+
+def accuracy(model: nn.Module, images: ImageSet, data: ImageData, contrast: float = 1.0) -> float:
+    """Accuracy in % on ``images`` at another contrast, in eval mode."""
+    said = outputs(model, images.images, data, contrast=contrast).argmax(1)
+    return 100 * (said == images.labels).float().mean().item()
