@@ -19,19 +19,21 @@ NORMS = ("batch", "group", "layer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 2 for input that could not be used."""
+    """Run one command; returns the exit status: 0, or 2 for input that could not be used.
+
+    ``tables --check`` ends with 1 where a README is out of date.
+    """
     options = _parser().parse_args(arguments)
     if getattr(options, "quick", False):
         os.environ["NORMS_QUICK"] = "1"
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, FileNotFoundError) as error:
         print(f"python -m common {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last whole epoch.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], text: str, *groups: str) -> None:
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int | None], text: str, *groups: str
+    ) -> None:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
         for group in groups:
@@ -95,6 +99,17 @@ def _parser() -> argparse.ArgumentParser:
         "jobs",
         "search",
     )
+    add(
+        "field",
+        field,
+        "Train public networks with their sources' recipes and the course's into the results.",
+        "norms",
+        "field",
+        "data",
+        "jobs",
+    )
+    add("tables", tables, "Bring the tables of all READMEs up to date.", "check")
+    add("figures", figures, "Draw the figures of all READMEs.", "images")
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
     return parser
 
@@ -176,6 +191,26 @@ def _search(command: argparse.ArgumentParser) -> None:
     command.set_defaults(norms=["batch"])  # three times as many runs only where they are asked for
 
 
+def _field(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--recipes", nargs="+", default=["source", "course"], help="source, course (default: both)")
+    add("--networks", nargs="+", help="default: all of the field")
+    add("--seeds", type=int, nargs="+", help="default: 1; with the course's recipe 1 2 3")
+    add("--weights", action="store_true", help="keep weights too, to draw the mistakes with")
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--check", action="store_true", help="write nothing; exit status 1 if one is out of date"
+    )
+
+
+def _images(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data", default="cifar10", help="the images the kept weights were trained on"
+    )
+
+
 _OPTIONS = {
     "norms": _norms,
     "norm": _norm,
@@ -189,6 +224,9 @@ _OPTIONS = {
     "benchmark": _benchmark,
     "weights": _weights,
     "size": _size,
+    "field": _field,
+    "check": _check,
+    "images": _images,
     "search": _search,
 }
 
@@ -366,6 +404,55 @@ def search(options: argparse.Namespace) -> None:
     study.add_to_log(rows, log)
     print(study.table(rows))
     print(f"\nHistories: {folder}\nLog: {log}")
+
+
+def field(options: argparse.Namespace) -> None:
+    """``field``: the networks of the field; histories in the lessons' results, and a table."""
+    from common.field import field_runs
+    from common.results import results_folder
+    from common.settings import quick
+    from common.studies import run_all
+    from common.tables import field_report
+
+    if quick() and options.out is None:
+        raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
+    runs = field_runs(
+        options.recipes, options.networks, options.norms, options.seeds, data=options.data
+    )
+    folder = options.out or (lambda run: results_folder(run.norm))
+    histories = run_all(
+        runs, folder, jobs=options.jobs, device=options.device, weights=options.weights
+    )
+    print(field_report(runs, histories))
+
+
+def tables(options: argparse.Namespace) -> int:
+    """``tables``: every table in the READMEs, written or checked."""
+    from common.tables import load_results, update
+
+    results = load_results()
+    if results.left_out:
+        print(f"Left out, for git does not know them yet: {len(results.left_out)} runs.")
+    stale = update(results, check=options.check)
+    if not stale:
+        print("All READMEs are up to date.")
+    elif options.check:
+        print(f"Out of date: {', '.join(stale)}. Run: python -m common tables", file=sys.stderr)
+    else:
+        print(f"Written: {', '.join(stale)}")
+    return 1 if stale and options.check else 0
+
+
+def figures(options: argparse.Namespace) -> None:
+    """``figures``: curves, comparisons and mistakes, from the kept results and weights."""
+    from common.data import load_images
+    from common.figures import draw
+    from common.settings import ROOT, tune_process
+
+    tune_process()
+    kept = any(ROOT.glob("*/results/*.safetensors"))
+    for path in draw(data=load_images(options.data) if kept else None):
+        print(path.relative_to(ROOT))
 
 
 def summary(options: argparse.Namespace) -> None:

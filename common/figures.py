@@ -1,0 +1,106 @@
+"""The figures of the READMEs, drawn from the results and weights kept with the lessons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common import visualisation
+from common.field import FIELD
+from common.results import load_weights, median_run, weights_of
+from common.settings import ROOT
+from common.tables import Results, lesson_networks, load_results
+from common.theme import LESSONS
+from common.training import History, predict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from common.data import ImageData
+
+
+def draw(root: str | Path = ROOT, data: ImageData | None = None) -> Iterator[Path]:
+    """Draw every figure that the results under ``root`` allow; yields each file when it is there.
+
+    The lessons' go to ``<lesson>/results``, those of all norms together to ``common/results``.
+    Mistakes are drawn where weights are kept and ``data`` are the images they were trained on.
+    The same results give the same files, byte for byte, with the same matplotlib.
+    """
+    root = Path(root)
+    results = load_results(root)
+    for name, figure in _all_norms(results):
+        yield visualisation.save(figure, root / "common" / "results" / name)
+    for norm, lesson in LESSONS.items():
+        folder = root / lesson / "results"
+        for name, figure in _of_lesson(results, norm):
+            yield visualisation.save(figure, folder / name)
+        for name, figure in _mistakes(results, norm, folder, data):
+            yield visualisation.save(figure, folder / name)
+
+
+def _all_norms(results: Results) -> Iterator[tuple[str, Figure]]:
+    if runs := _finished(results.course.get("", [])):
+        yield "comparison.png", visualisation.comparison(runs)
+    if runs := _of_field(results, [(entry.network, entry.norm) for entry in FIELD]):
+        words = "networks of the field, the course's recipe, test accuracy"
+        yield "field.png", visualisation.comparison(runs, words=words)
+
+
+def _of_lesson(results: Results, norm: str) -> Iterator[tuple[str, Figure]]:
+    if runs := _of_course(results, norm):
+        yield "curves.png", visualisation.curves(runs)
+    if runs := _of_field(results, list(lesson_networks(LESSONS[norm]).items())):
+        yield (
+            "field.png",
+            visualisation.curves(
+                runs,
+                ("accuracy",),
+                group_by=lambda run: run.network,
+                train=False,
+                words="networks of the field during training, the course's recipe",
+            ),
+        )
+
+
+def _mistakes(
+    results: Results, norm: str, folder: Path, data: ImageData | None
+) -> Iterator[tuple[str, Figure]]:
+    if data is None:
+        return
+    shown = [median_run(runs)] if (runs := _of_course(results, norm)) else []
+    for run in shown:
+        if logits := _logits(folder / weights_of(run).name, run, data):
+            yield "misclassified.png", visualisation.misclassified(data, *logits, norm=norm)
+            yield "confusion.png", visualisation.confusion(data, *logits, norm=norm)
+    for entry in FIELD:
+        runs = _finished(results.field_runs.get((entry.network, entry.norm, "course"), []))
+        if entry.norm != norm or not runs:
+            continue
+        run = median_run(runs)
+        name = f"{entry.network}-{entry.norm}-course-seed{run.seed}.safetensors"
+        if logits := _logits(folder / name, run, data):
+            figure = visualisation.misclassified(data, *logits, count=12, norm=norm)
+            yield f"{entry.network}-misclassified.png", figure
+
+
+def _logits(path: Path, run: History, data: ImageData) -> tuple | None:
+    """The network's answers for the test images, in a tuple; None without weights or images."""
+    if not path.exists() or data.title != run.dataset:
+        return None
+    model, _ = load_weights(path)
+    return (predict(model, data.test, data),)
+
+
+def _of_course(results: Results, norm: str) -> list[History]:
+    return _finished(run for run in results.course.get("", []) if run.norm == norm)
+
+
+def _of_field(results: Results, pairs: list[tuple[str, str]]) -> list[History]:
+    """The finished runs of these networks and norms with the course's recipe."""
+    runs = [results.field_runs.get((network, norm, "course"), []) for network, norm in pairs]
+    return _finished(run for mine in runs for run in mine)
+
+
+def _finished(runs: Iterator[History] | list[History]) -> list[History]:
+    return [run for run in runs if run.finished]
