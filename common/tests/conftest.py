@@ -31,8 +31,8 @@ hypothesis.settings.load_profile("course")
 
 @pytest.fixture(autouse=True)
 def calm_process():
-    """Two threads and a known seed for each test, whatever the one before has set."""
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+    """One thread and a known seed for each test, whatever the one before has set."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     yield
     if "matplotlib.pyplot" in sys.modules:

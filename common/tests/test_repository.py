@@ -192,6 +192,15 @@ def test_commands_in_the_text_exist(capsys):
             assert option in known, f"{page}: {name} has no option {option}"
 
 
+def test_every_command_is_in_the_readme(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = re.findall(r"^ {4}([a-z][\w-]*)", capsys.readouterr().out, flags=re.MULTILINE)
+    assert "compare" in commands
+    page = text("README.md")
+    assert [name for name in commands if f"`python -m common {name}" not in page] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_readme_s_commands_are_the_ones_that_are_checked(command):
     lines = text("README.md").splitlines()
