@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "jobs",
     )
+    add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
     add("tables", tables, "Bring the tables of all READMEs up to date.", "check")
     add("figures", figures, "Draw the figures of all READMEs.", "images")
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
@@ -453,6 +455,15 @@ def figures(options: argparse.Namespace) -> None:
     kept = any(ROOT.glob("*/results/*.safetensors"))
     for path in draw(data=load_images(options.data) if kept else None):
         print(path.relative_to(ROOT))
+
+
+def mutants(options: argparse.Namespace) -> None:
+    """``mutants``: wrong answer × check → hint, a row each."""
+    from common.checks import mutant_table
+
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every console can print x̂ and σ²
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(mutant_table())
 
 
 def summary(options: argparse.Namespace) -> None:

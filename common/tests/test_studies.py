@@ -157,3 +157,12 @@ def test_bad_input_ends_with_one_clear_line(arguments, words, capsys):
 def test_summary_prints_the_table(capsys):
     assert cli.main(["summary", "--norm", "layer"]) == 0
     assert "Total params" in capsys.readouterr().out
+
+
+def test_mutants_prints_a_row_a_wrong_answer(capsys):
+    from common.tests.mutants import MUTANTS
+
+    assert cli.main(["mutants"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(MUTANTS) + 2
+    assert not any(row.endswith("right") for row in rows)
