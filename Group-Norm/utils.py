@@ -121,14 +121,16 @@ def runs_by_groups(
     data: ImageData,
     groups: Sequence[int | None] = (1, 2, 4, 8, None),
     seeds: Sequence[int] = (1, 2),
+    train: bool = False,
 ) -> dict[str, list[History]]:
     """Runs of the course network that differ in the number of groups alone, by that number.
 
-    They are those that come with the course (``results/groups-<G>-seed<seed>.json``), or else
-    short ones on ``small(data)``, trained here; None among ``groups`` is one group a channel.
+    They are those that come with the course (``results/groups-<G>-seed<seed>.json``), or else, and
+    always with ``train``, short ones on ``small(data)`` (in quick mode with one seed). None among
+    ``groups`` is one group a channel.
     """
     files = sorted(results.results_folder(NORM).glob("groups-*-seed*.json"))
-    if files and data.name.startswith("CIFAR-10") and not data.quick:
+    if files and not train and data.name.startswith("CIFAR-10") and not data.quick:
         found: dict[str, list[History]] = {}
         for file in files:
             found.setdefault(re.split("groups-|-seed", file.name)[1], []).append(History.load(file))
@@ -136,7 +138,7 @@ def runs_by_groups(
     few, runs = small(data), {}
     for number in groups:
         runs[str(number or "C")] = mine = []
-        for seed in seeds:
+        for seed in seeds[:1] if data.quick else seeds:
             net = regrouped(training.seeded_model("course", NORM, few, seed), number)
             recipe = replace(course_recipe(NORM, seed), epochs=3, batch_size=64)
             told = {"network": "course", "norm": NORM, "progress": "none"}
