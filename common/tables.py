@@ -214,7 +214,7 @@ def course_table(runs: Sequence[History]) -> str:
     note = (
         f"{_seeds(runs)}. Test accuracy after the last epoch; train accuracy of the whole training "
         "set after the last epoch, in evaluation mode; mean ± standard deviation over n seeds; "
-        "Student's interval of the mean."
+        "Student's interval of the mean. Minutes: on a machine shared with other runs."
     )
     return markdown(header, rows, "lrrrrrr") + f"\n\n{note}"
 
