@@ -103,7 +103,8 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     """
     source = _find(name_or_path)
     if settings.quick():
-        return _shapes(QUICK_TRAIN, QUICK_TEST, quick=True)
+        note = "" if source == "shapes" else "Quick mode shows shapes, whatever was asked for."
+        return _shapes(QUICK_TRAIN, QUICK_TEST, quick=True, note=note)
     if source == "shapes":
         return _shapes()
     if source == "cifar10":

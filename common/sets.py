@@ -284,5 +284,5 @@ def _sets_strip(
     )
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
     axes.set(xlabel="number of the set", ylabel=r"$\mu_S \pm \sigma_S$")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.set_xlim(-0.6, numbers.max() + 0.6)

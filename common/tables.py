@@ -590,6 +590,13 @@ def _fold(network: str, model: nn.Module) -> str:
     )
 
 
+def _place_of_the_median(runs: int) -> str:
+    """What the run shown is among so many."""
+    if runs == 1:
+        return "the only run"
+    return "the median" if runs % 2 else "the lower of the middle two"
+
+
 def lesson_section(results: Results, norm: str) -> str:
     """A lesson's results: its course runs, figures, and the field's networks that belong to it."""
     lesson = LESSONS[norm]
@@ -599,7 +606,7 @@ def lesson_section(results: Results, norm: str) -> str:
         each = ", ".join(f"{run.test_accuracy:.2f} ({run.seed})" for run in done)
         shown = median_run(done).seed
         parts.append(f"Each run's test accuracy in %, with its seed: {each}. The lesson shows ")
-        parts[-1] += f"seed {shown}, the median."
+        parts[-1] += f"seed {shown}, {_place_of_the_median(len(done))}."
     parts += [
         f"![{alt}](results/{name})"
         for name, alt in LESSON_FIGURES.items()
