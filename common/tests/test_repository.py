@@ -46,9 +46,8 @@ def committed() -> tuple[str, ...]:
 
 @cache
 def content(path: str) -> bytes:
-    """A file as git would commit it; skips where it is not there yet."""
-    if path not in committed():
-        pytest.skip(f"{path} is not in the repository yet")
+    """A file as git would commit it."""
+    assert path in committed(), f"{path} is missing"
     return git("show", f":{path}")
 
 
@@ -155,7 +154,7 @@ def test_every_address_of_the_course_is_the_same():
         r"(?:colab\.research\.google\.com/github/|(?:git clone |COURSE = .*?)https://github\.com/)"
         r"([\w-]+/[\w-]+)|github\.com/([\w-]+/[\w-]+)/actions"
     )
-    pages = [page for page in [*READMES, *NOTEBOOKS] if page in committed()]
+    pages = [*READMES, *NOTEBOOKS]
     named = {page: {one or other for one, other in address.findall(text(page))} for page in pages}
     assert len(set().union(*named.values())) == 1, named
     assert all(named.values()), "a page has no Open-in-Colab badge"
@@ -179,7 +178,6 @@ def test_commands_in_the_text_exist(capsys):
     written = [
         (page, name, options)
         for page in [*READMES, *NOTEBOOKS]
-        if page in committed()
         for name, options in re.findall(r"python -m common ([a-z][\w-]*)([^`|&#\n]*)", text(page))
     ]
     assert written
