@@ -149,7 +149,9 @@ def perform(
         data = hold_out(data, size=min(5000, len(data.train) // 2))
     if run.train_images is not None:
         data = _first_images(data, run.train_images)
-    model = _fresh_model(run, data)
+    options = {} if run.groups is None else {"groups": run.groups}
+    seed = run.recipe.seed
+    model = seeded_model(run.network, run.norm, data, seed, builder=run.builder, **options)
     checkpoint = folder / f".{run.name}.checkpoint"
     try:
         history = fit(
@@ -184,18 +186,6 @@ def _first_images(data: ImageData, count: int) -> ImageData:
         raise ValueError(f"There are {there} images to train on, not {count}; choose 1 to {there}.")
     train = ImageSet(data.train.images[:count], data.train.labels[:count])
     return replace(data, train=train)
-
-
-def _fresh_model(run: Run, data: ImageData) -> nn.Module:
-    options = {} if run.groups is None else {"groups": run.groups}
-    if run.builder is None:
-        return seeded_model(run.network, run.norm, data, run.recipe.seed, **options)
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.recipe.seed)
-        size = data.train.images.shape[-1]
-        return run.builder(norm=run.norm, classes=len(data.classes), image_size=size, **options)
 
 
 def save_weights(model: nn.Module, path: Path, history: History, **about: object) -> Path:

@@ -1,8 +1,9 @@
 """The training loop of the course: a recipe in, a trained model and its history out.
 
 >>> recipe = Recipe(epochs=20, seed=1)
->>> model = seeded_model("course", "batch", seed=1)
->>> history = fit(model, load_images("cifar10"), recipe)
+>>> data = load_images("cifar10")
+>>> model = seeded_model("course", "batch", data, seed=1)
+>>> history = fit(model, data, recipe)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -228,18 +230,26 @@ def write_atomically(path: str | Path, text: str) -> Path:
     return path
 
 
-def seeded_model(network: str, norm: str, data: ImageData, seed: int, **options: Any) -> nn.Module:
+def seeded_model(
+    network: str,
+    norm: str,
+    data: ImageData,
+    seed: int,
+    *,
+    builder: Callable[..., nn.Module] | None = None,
+    **options: Any,
+) -> nn.Module:
     """``models.build`` for these images, its initial weights drawn from ``seed``.
 
+    ``builder`` takes the place of ``models.build`` for a network that the registry does not hold.
     The caller's own random state is left as it was.
     """
     from common.models import build
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(
-            network,
-            norm,
+        return (builder or partial(build, network))(
+            norm=norm,
             classes=len(data.classes),
             image_size=data.train.images.shape[-1],
             **options,
