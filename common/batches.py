@@ -1,9 +1,10 @@
 """Augmented batches cut from tensors that stay on the training device.
 
-The whole training set is one uint8 tensor, padded once. A batch is one indexing operation: for
-every image its own window into the padded picture (the random shift), then a mirrored copy for
-half of them (the random flip). No image is touched by Python on its own and no worker process is
-needed; ``python -m common benchmark`` compares this with a ``DataLoader``.
+The whole training set is one uint8 tensor. A batch is one indexing operation: a table says which
+row and which column of the picture each pixel of a shifted and perhaps mirrored copy comes from,
+so the reflected edges cost no padded copy of the data. No image is touched by Python on its own
+and no worker process is needed; ``python -m common benchmark`` compares this with a
+``DataLoader``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 if TYPE_CHECKING:
     from common.data import ImageSet
@@ -77,9 +77,10 @@ class Batches:
             )
         self.batch_size, self.flip, self.shift, self.device = batch_size, flip, shift, device
         self.labels = images.labels.to(device)
-        padded = _pad(images.images.to(device), shift)
-        # A view of every possible crop, (N, C, 2 shift + 1, 2 shift + 1, H, W); nothing is copied.
-        self.crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+        self.images = images.images.to(device)
+        # One line for each possible shift: the row (column) that every row (column) is taken from.
+        self.rows = _reflected(height, shift).unfold(0, height, 1).to(device)
+        self.columns = _reflected(width, shift).unfold(0, width, 1).to(device)
         self.normalise = Normaliser(mean, std, device)
         self.randaugment = None
         if randaugment:
@@ -112,9 +113,12 @@ class Batches:
         mirrored: torch.Tensor,
     ) -> torch.Tensor:
         """The uint8 images ``index``, shifted to ``(down, right)`` and flipped where asked."""
-        x = self.crops[index, :, down, right]
-        if self.flip:
-            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        rows, columns = self.rows[down], self.columns[right]
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        x = self.images[index]
+        width = x.shape[3]
+        pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None]
+        x = x.flatten(2).gather(2, pixels.expand(-1, x.shape[1], -1)).view_as(x)
         if self.randaugment:
             x = torch.stack([self.randaugment(image) for image in x])
         return x
@@ -129,12 +133,8 @@ class Batches:
         return self.augment(same, down, right, mirrored)
 
 
-def _pad(images: torch.Tensor, shift: int) -> torch.Tensor:
-    """Reflect ``shift`` pixels over each edge, in chunks: padding needs floats, 4 bytes a value."""
-    if shift == 0:
-        return images
-    count, channels, height, width = images.shape
-    padded = images.new_empty(count, channels, height + 2 * shift, width + 2 * shift)
-    for part, target in zip(images.split(500), padded.split(500), strict=True):
-        target.copy_(F.pad(part.float(), (shift,) * 4, mode="reflect"))
-    return padded
+def _reflected(size: int, shift: int) -> torch.Tensor:
+    """Where the ``size + 2·shift`` positions of an edge padded by reflection are taken from."""
+    position = torch.arange(-shift, size + shift).abs()
+    last = size - 1
+    return last - (last - position).abs()

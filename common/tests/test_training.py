@@ -1,9 +1,11 @@
 """The training loop: what it promises about results, interruptions, histories and bad input."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from common import training
@@ -202,6 +204,22 @@ def test_batches_hold_shifted_and_flipped_copies_of_the_right_images(data):
             for right in range(-2, 3)
         ]
         assert any((view == image[:, inside, inside]).all((1, 2, 3)).any() for view in views)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_a_crop_is_cut_from_the_picture_with_its_edges_reflected(data, shift, mirror):
+    images = data.train.images[:5, :, :20]  # not square: rows and columns must not be mixed up
+    batches = Batches(
+        ImageSet(images, data.train.labels[:5]), data.mean, data.std, batch_size=5, shift=shift
+    )
+    padded = F.pad(images.float(), (shift,) * 4, mode="reflect").to(torch.uint8)
+    index, mirrored = torch.arange(5), torch.full((5,), mirror)
+    for down, right in itertools.product(range(2 * shift + 1), repeat=2):
+        expected = padded[..., down : down + 20, right : right + 32]
+        here = torch.full((5,), down), torch.full((5,), right)
+        crops = batches.augment(index, *here, mirrored)
+        assert torch.equal(crops, expected.flip(3) if mirror else expected)
 
 
 def test_an_epoch_shows_every_image_once(data):
