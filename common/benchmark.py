@@ -77,7 +77,7 @@ class Plan:
     network: str = "course"
     data: str = "cifar10"
     device: str | None = None
-    batches: int = 15
+    batches: int = 8
     rounds: int = 3
     workers: tuple[int, ...] = WORKERS
     at_once: tuple[int, ...] = RUNS_AT_ONCE

@@ -167,7 +167,7 @@ def _out(command: argparse.ArgumentParser) -> None:
 
 def _benchmark(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--batches", type=int, help="timed for each way in each round (default: 15; quick: 3)")
+    add("--batches", type=int, help="timed for each way in each round (default: 8; quick: 3)")
     add("--rounds", type=int, help="in which all ways take turns (default: 3; quick: 1)")
     add("--to-70", action="store_true", help="also train until 70 %% of the test images are right")
     add("--profile", action="store_true", help="also list the operators a step spends its time in")
