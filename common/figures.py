@@ -43,7 +43,7 @@ def _all_norms(results: Results) -> Iterator[tuple[str, Figure]]:
     if runs := _finished(results.course.get("", [])):
         yield "comparison.png", visualisation.comparison(runs)
     if runs := _of_field(results, [(entry.network, entry.norm) for entry in FIELD]):
-        words = "networks of the field, the course's recipe, test accuracy"
+        words = f"networks of the field, the {_recipe_shown(results)}'s recipe, test accuracy"
         yield "field.png", visualisation.comparison(runs, words=words)
 
 
@@ -58,7 +58,7 @@ def _of_lesson(results: Results, norm: str) -> Iterator[tuple[str, Figure]]:
                 ("accuracy",),
                 group_by=lambda run: run.network,
                 train=False,
-                words="networks of the field during training, the course's recipe",
+                words=f"networks of the field in training, the {_recipe_shown(results)}'s recipe",
             ),
         )
 
@@ -74,11 +74,11 @@ def _mistakes(
             yield "misclassified.png", visualisation.misclassified(data, *logits, norm=norm)
             yield "confusion.png", visualisation.confusion(data, *logits, norm=norm)
     for entry in FIELD:
-        runs = _finished(results.field_runs.get((entry.network, entry.norm, "course"), []))
+        runs = _of_field(results, [(entry.network, entry.norm)])
         if entry.norm != norm or not runs:
             continue
-        run = median_run(runs)
-        name = f"{entry.network}-{entry.norm}-course-seed{run.seed}.safetensors"
+        run, recipe = median_run(runs), _recipe_shown(results)
+        name = f"{entry.network}-{entry.norm}-{recipe}-seed{run.seed}.safetensors"
         if logits := _logits(folder / name, run, data):
             figure = visualisation.misclassified(data, *logits, count=12, norm=norm)
             yield f"{entry.network}-misclassified.png", figure
@@ -96,9 +96,20 @@ def _of_course(results: Results, norm: str) -> list[History]:
     return _finished(run for run in results.course.get("", []) if run.norm == norm)
 
 
+def _recipe_shown(results: Results) -> str:
+    """Whose recipe the field's figures show: the course's once every network has a run with it.
+
+    Until then the source's: a figure that mixed the two would compare recipes, not networks.
+    """
+    runs = results.field_runs
+    done = [_finished(runs.get((entry.network, entry.norm, "course"), [])) for entry in FIELD]
+    return "course" if all(done) else "source"
+
+
 def _of_field(results: Results, pairs: list[tuple[str, str]]) -> list[History]:
-    """The finished runs of these networks and norms with the course's recipe."""
-    runs = [results.field_runs.get((network, norm, "course"), []) for network, norm in pairs]
+    """The finished runs of these networks and norms with the recipe that the figures show."""
+    recipe = _recipe_shown(results)
+    runs = [results.field_runs.get((network, norm, recipe), []) for network, norm in pairs]
     return _finished(run for mine in runs for run in mine)
 
 

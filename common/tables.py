@@ -635,7 +635,7 @@ LESSON_FIGURES = {
 }
 TOP_FIGURES = {
     "comparison.png": "Test accuracy of the course's network with each norm, a point a seed",
-    "field.png": "Test accuracy of the networks of the field, the course's recipe",
+    "field.png": "Test accuracy of the networks of the field, a point a seed",
 }
 
 

@@ -287,7 +287,7 @@ def test_text_around_a_section_stays_as_it_is():
 def test_figures_are_drawn_from_results_and_shown_in_the_readme(root):
     for norm in LESSONS:
         keep(root, course(norm, 1), 88.0)
-    for run in field_runs(["course"], ["wide-31k"], seeds=[1]):
+    for run in field_runs(["source"], ["wide-31k"]):
         keep(root, run, 75.0)
     drawn = {path.relative_to(root).as_posix(): path.read_bytes() for path in figures.draw(root)}
     for lesson in LESSONS.values():
@@ -299,6 +299,22 @@ def test_figures_are_drawn_from_results_and_shown_in_the_readme(root):
     assert "](common/results/comparison.png)" in section(root, "README.md", "results")
     first = next(iter(figures.draw(root)))
     assert first.read_bytes() == drawn[first.relative_to(root).as_posix()]
+
+
+def test_figures_of_the_field_show_one_recipe_never_a_mixture(root):
+    def shown() -> set[str]:
+        pairs = [(entry.network, entry.norm) for entry in FIELD]
+        runs = figures._of_field(load_results(root), pairs)
+        return {run.recipe.optimiser for run in runs}
+
+    for run in field_runs(["source"], ["wide-31k", "skip-48k"]):
+        keep(root, run, 75.0)
+    courses = field_runs(["course"], seeds=[1])
+    for run in courses[:-1]:
+        keep(root, run, 80.0)
+    assert shown() == {"sgd"}
+    keep(root, courses[-1], 80.0)
+    assert shown() == {"muon"}
 
 
 def test_every_norm_of_the_field_has_a_lesson_and_a_name():
