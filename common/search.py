@@ -13,7 +13,9 @@ The log (``LOG``) has a row a configuration, those stopped early and those that 
 
 Rows are on the validation split of CIFAR-10's JPEG copy unless their notes name another data set.
 Those with CPU seconds, and those stopped early, come from a script that preceded this module; it
-trained the same networks on the same split, with seed 0.
+trained the same networks on the same split, with seed 0. Rows of ``course`` whose notes name
+another activation, other widths or another batch size come from scripts that changed the course's
+network or recipe, with seed 1.
 """
 
 from __future__ import annotations
