@@ -105,6 +105,11 @@ class Batches:
             x = self.augment(order[now], down[now], right[now], mirrored[now])
             yield self.normalise(x), self.labels[order[now]]
 
+    def first(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A batch like any other, but not augmented: to try something out, always the same one."""
+        now = slice(self.batch_size)
+        return self.normalise(self.images[now]), self.labels[now]
+
     def augment(
         self,
         index: torch.Tensor,

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from common import settings
+from common.acceleration import Acceleration
 from common.batches import Batches
 from common.recipes import SHARED
 from common.theme import LABELS
@@ -59,6 +60,9 @@ WARM_UP = 3  # steps: the first ones set up memory and choose kernels
 SPRINT = replace(SHARED, epochs=2, batch_size=64)
 SPRINT_ACCURACY = 70.0
 
+# How the bare step can be accelerated: see common.acceleration.
+ACCELERATIONS = Acceleration(True, False), Acceleration(False, True), Acceleration(True, True)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -70,6 +74,7 @@ class Plan:
         rounds: how often the ways take turns, above 0.
         workers: numbers of ``DataLoader`` workers to compare with.
         at_once: numbers of one-thread runs side by side.
+        accelerated: whether the bare step is also timed compiled and in bfloat16.
 
     Raises ``ValueError`` naming the attribute that is out of range.
     """
@@ -81,6 +86,7 @@ class Plan:
     rounds: int = 3
     workers: tuple[int, ...] = WORKERS
     at_once: tuple[int, ...] = RUNS_AT_ONCE
+    accelerated: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batches", "rounds"):
@@ -113,6 +119,7 @@ class Trainer:
         data: ImageData,
         device: torch.device,
         layout: str | None = None,
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.data, self.device = data, device
         recipe = replace(SHARED, schedule="constant")
@@ -131,6 +138,7 @@ class Trainer:
         self.model = seeded_model(network, norm, data, self.recipe.seed)
         self.model.to(device, memory_format=self.layout).train()
         self.run = _Run(self.model, self.recipe, steps=1)
+        self.run.accelerate(acceleration or Acceleration.chosen(), *self.batches.first())
 
     def own(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The training loop's batches, epoch after epoch."""
@@ -218,7 +226,8 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
 
     The keys are ``own``, ``loader 0`` (2, 4, … workers), ``fixed`` and ``other layout``: the bare
     step once more, on contiguous tensors if the training loop uses channels_last ones, else the
-    other way round.
+    other way round. Asked for by the plan: ``compiled``, ``bfloat16`` and ``compiled, bfloat16``,
+    the bare step accelerated; one that cannot be compiled here is left out, with a warning.
     """
     device = settings.pick_device(plan.device)
     trainer = Trainer(plan.network, norm, data, device)
@@ -241,6 +250,12 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
     }
     trainer.speed(own, WARM_UP)
     relaid.speed(fixed_relaid, WARM_UP)
+    for wanted in ACCELERATIONS if plan.accelerated else ():
+        faster = Trainer(plan.network, norm, data, device, acceleration=wanted)
+        if faster.run.acceleration == wanted:
+            batches = faster.fixed()
+            faster.speed(batches, WARM_UP)
+            ways[str(wanted)] = functools.partial(faster.speed, batches, plan.batches)
     return in_turn(ways, plan.rounds)
 
 
@@ -513,6 +528,7 @@ def run(
         "batch_size": recipe.batch_size,
         "optimiser": recipe.optimiser,
         "device": device_name(device),
+        "acceleration": str(Acceleration.chosen()),
         "cores": settings.physical_cores(),
         "threads": settings.threads(),
         "layout": "channels_last" if device.type == "cpu" else "contiguous",
@@ -582,6 +598,10 @@ def report(results: dict[str, Any]) -> str:
     row("a / c", lambda m: ratio(m["ways"], "own", "fixed"), ".3f")
     text = f"{layouts[0]} / {layouts[1]}"
     row(text, lambda m: ratio(m["ways"], "fixed", "other layout"), ".2f")
+    for name in map(str, ACCELERATIONS):
+        if all(name in measured["ways"] for measured in norms.values()):
+            row(f"    bare step, {name}", rate("ways", name), ",.0f")
+            row("    … / bare step", lambda m, n=name: ratio(m["ways"], n, "fixed"), ".2f")
     rows.append(("", []))
     row("freed memory kept (tune_process)", rate("processes", "tuned"), ",.0f")
     row("freed memory given back", rate("processes", "untuned"), ",.0f")
@@ -619,7 +639,8 @@ def report(results: dict[str, Any]) -> str:
 
     lines = [
         f"{results['network']} network on {results['dataset']}, batches of "
-        f"{results['batch_size']}, {results['optimiser']}",
+        f"{results['batch_size']}, {results['optimiser']}"
+        + (f", {kind}" if (kind := results.get("acceleration")) else ""),
         f"{results['device']}, {results['threads']} threads, "
         f"PyTorch {results['versions']['torch']}",
         f"Images a second where nothing else is said: medians of {results['rounds']} rounds of "

@@ -171,6 +171,7 @@ def _benchmark(command: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, help="in which all ways take turns (default: 3; quick: 1)")
     add("--to-70", action="store_true", help="also train until 70 %% of the test images are right")
     add("--profile", action="store_true", help="also list the operators a step spends its time in")
+    add("--accelerated", action="store_true", help="also time the step compiled and in bfloat16")
     add("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
@@ -360,6 +361,7 @@ def benchmark(options: argparse.Namespace) -> None:
         device=options.device,
         batches=default.batches if options.batches is None else options.batches,
         rounds=default.rounds if options.rounds is None else options.rounds,
+        accelerated=options.accelerated,
     )
     results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
     path = bench.save(results, options.out or _folder(options))

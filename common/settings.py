@@ -7,6 +7,8 @@ the command line and a test make it in the same place:
 ``NORMS_DATA``     folder that holds the data sets (default: ``data`` beside ``common``)
 ``NORMS_DEVICE``   ``cpu``, ``cuda``, ``cuda:1``, ``mps`` (default: the fastest one present)
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
+``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
+``NORMS_BF16``     1: training steps in bfloat16 where autocast allows it (default: 0)
 """
 
 from __future__ import annotations
@@ -34,6 +36,17 @@ def quick() -> bool:
     if value not in {"", "0", "1"}:
         raise ValueError(f"NORMS_QUICK is {value!r}; set it to 1 (quick) or 0 (full), or unset it.")
     return value == "1" or (value == "" and "PYTEST_VERSION" in os.environ)
+
+
+def switch(name: str) -> bool:
+    """Whether the environment variable ``name`` is 1; 0, empty and unset are no.
+
+    Raises ``ValueError`` for any other value.
+    """
+    value = os.environ.get(name, "").strip()
+    if value not in {"", "0", "1"}:
+        raise ValueError(f"{name} is {value!r}; set it to 1 (on) or 0 (off), or unset it.")
+    return value == "1"
 
 
 def data_folder() -> Path:

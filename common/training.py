@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import settings
+from common.acceleration import Acceleration, compile_or_explain, make_forward
 from common.batches import Batches, Normaliser
 from common.optimisers import (
     OPTIMISERS,
@@ -140,6 +141,7 @@ class History:
         quick: whether the run was made in quick mode (its figures mean nothing then).
         train_images, test_images: how many images.
         device, threads, versions: on what.
+        acceleration: ``compiled``, ``bfloat16`` or both (see ``common.acceleration``), else empty.
         epochs: one dictionary an epoch: ``epoch`` (from 1), ``learning_rate`` (at its end),
             ``train_loss`` and ``train_accuracy`` (running averages over augmented batches while
             the weights move), ``test_loss`` and ``test_accuracy`` (evaluation mode, after the
@@ -161,6 +163,7 @@ class History:
     device: str = "cpu"
     threads: int = 1
     versions: dict[str, str] = field(default_factory=dict)
+    acceleration: str = ""
     epochs: list[dict[str, float]] = field(default_factory=list)
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -271,7 +274,8 @@ def fit(
     """Train ``model`` on ``data.train`` and evaluate it on ``data.test`` after each epoch.
 
     The model is trained in place, ends on the training device in evaluation mode and may return
-    logits or log-probabilities ``(N, classes)``: cross-entropy is the same for both.
+    logits or log-probabilities ``(N, classes)``: cross-entropy is the same for both. The
+    environment may ask for a compiled step or for bfloat16 (see ``common.settings``).
 
     Args:
         model: takes float32 images ``(N, 3, H, W)``.
@@ -298,6 +302,7 @@ def fit(
     model.to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
+    acceleration = Acceleration.chosen()
     batches = Batches(
         data.train,
         data.mean,
@@ -326,6 +331,8 @@ def fit(
     with torch.random.fork_rng(devices=devices), watcher:
         torch.manual_seed(recipe.seed)
         run = _Run(model, recipe, steps=len(batches) * recipe.epochs)
+        run.accelerate(acceleration, *batches.first())
+        history.acceleration = str(run.acceleration)
         if checkpoint and Path(checkpoint).exists():
             run.restore(checkpoint, history)
             watcher.skip_to(len(history.epochs))
@@ -381,6 +388,10 @@ def _one_epoch(
     }
 
 
+# What a checkpoint and the run that takes it up must agree on.
+_SAME_RUN = "network", "norm", "parameters", "recipe", "dataset", "train_images", "acceleration"
+
+
 class _Run:
     """What changes while a network is trained, so that it can be saved and taken up again."""
 
@@ -403,13 +414,23 @@ class _Run:
             if recipe.schedule == "plateau"
         ]
         self.average: nn.Module | None = None
+        self.acceleration = Acceleration()
+        self.forward = make_forward(model, recipe.label_smoothing, bfloat16=False)
+
+    def accelerate(self, wanted: Acceleration, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Make the steps to come cheaper, as far as that works here with the batch ``x, y``."""
+        forward = make_forward(self.model, self.recipe.label_smoothing, wanted.bfloat16)
+        compiled = compile_or_explain(forward, self.model, x, y) if wanted.compiled else None
+        self.forward = compiled or forward
+        self.acceleration = replace(wanted, compiled=compiled is not None)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """One update; returns summed loss and number right, both still on the device."""
         if self.recipe.schedule != "plateau":
             self._set_learning_rate()
-        out = self.model(x)
-        loss = F.cross_entropy(out, y, label_smoothing=self.recipe.label_smoothing)
+        if self.acceleration.compiled:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step returned has been used
+        loss, right = self.forward(x, y)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -419,7 +440,6 @@ class _Run:
         if self.recipe.average and self.done > 0.75 * self.steps:
             self._update_average()
         with torch.no_grad():
-            right = (out.argmax(1) == y).sum()
             return torch.stack([loss * len(y), right])
 
     def _set_learning_rate(self) -> None:
@@ -486,7 +506,7 @@ class _Run:
         """Go on where ``save`` left off; ``history`` receives the epochs done so far."""
         kept = torch.load(path, map_location="cpu", weights_only=True)
         old = History.from_json(kept["history"])
-        for name in ("network", "norm", "parameters", "recipe", "dataset", "train_images"):
+        for name in _SAME_RUN:
             if getattr(old, name) != getattr(history, name):
                 raise ValueError(
                     f"The checkpoint {path} belongs to another run: its {name} is "
