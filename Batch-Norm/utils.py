@@ -72,9 +72,9 @@ def draw_test_images(
     data: ImageData, count: int, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """At most ``count`` test images in random order, normalised ``(N, 3, H, W)``, and labels."""
-    order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))[:count]
+    drawn = data.test.draw(count, seed)
     normalise = Normaliser(data.mean, data.std, torch.device("cpu"))
-    return normalise(data.test.images[order]), data.test.labels[order]
+    return normalise(drawn.images), drawn.labels
 
 
 @torch.no_grad()

@@ -99,12 +99,6 @@ def class_from_strengths(x: torch.Tensor, labels: torch.Tensor) -> float:
     return 100 * (nearest == labels[half:]).double().mean().item()
 
 
-def draw(images: ImageSet, count: int, seed: int = 0) -> ImageSet:
-    """At most ``count`` of the images, in random order: a class folder is sorted by class."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
-    return ImageSet(images.images[order], images.labels[order])
-
-
 def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) -> ImageData:
     """A few of the images, shrunk to ``size`` × ``size`` pixels, to train on in seconds."""
 
@@ -112,9 +106,9 @@ def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) 
         pixels = F.interpolate(images.images.float(), size=(size, size), mode="area")
         return ImageSet(pixels.round().to(torch.uint8), images.labels)
 
-    chosen = shrink(draw(data.train, train))
+    chosen = shrink(data.train.draw(train))
     name = f"{data.name}, {len(chosen):,} training images at {size}×{size}"
-    return replace(data, name=name, train=chosen, test=shrink(draw(data.test, test)))
+    return replace(data, name=name, train=chosen, test=shrink(data.test.draw(test)))
 
 
 def runs_by_groups(

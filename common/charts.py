@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from common import theme
 from common.drawing import (
@@ -270,6 +270,7 @@ def running_statistics(
                 axes.set_title(f"channel {channel}", fontsize=11)
             else:
                 axes.set_xlabel("training step (batch)")
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         grid[row][0].set_ylabel(name)
     legends(figure, grid[0][0].get_legend_handles_labels()[0])
     return figure

@@ -937,7 +937,7 @@ def _verdict(function: Callable, trials: Callable, success: str, reveal: bool = 
         # PyTorch raises NotImplementedError too, but never without a message; stubs have none.
         if type(error) is NotImplementedError and not error.args:
             return Verdict(NOT_ATTEMPTED)
-        return Verdict(WRONG, _told(error), _hint_for(error), reveal)
+        return Verdict(WRONG, f"Your code stopped with {_told(error)}", _hint_for(error), reveal)
     return Verdict(RIGHT, success, reveal=reveal)
 
 
@@ -1147,7 +1147,7 @@ def _try_sizes(function: Callable, task: _Statistics) -> None:
             got = _results(task.call(function, i), task.names)
         except Exception as error:
             raise _Wrong(
-                f"Your code fails {where}: {_told(error)}.", _hint_for(error, of_sizes)
+                f"Your code fails {where} with {_told(error)}.", _hint_for(error, of_sizes)
             ) from None
         if not _alike(got, task.expected(i)):
             raise _Wrong(
@@ -1277,7 +1277,7 @@ def _dtype(value: torch.Tensor) -> str:
 def _told(error: Exception) -> str:
     """An error of the learner's code in one line."""
     lines = str(error).strip().splitlines() or ["no message"]
-    return f"your code stopped with {type(error).__name__}: {lines[0]}"
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 _ASK_YOURSELF = "call your function on torch.randn(5, 6, 3, 4) in a new cell to see where it stops."

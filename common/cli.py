@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "seeds",
         "jobs",
+        "tuned",
     )
     add(
         "benchmark",
@@ -161,6 +163,11 @@ def _jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
+def _tuned(command: argparse.ArgumentParser) -> None:
+    text = "each norm at its own best learning rate (default: the rate all norms share)"
+    command.add_argument("--tuned", action="store_true", help=text)
+
+
 def _out(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, help="the history's JSON file (default: in runs/)")
 
@@ -231,6 +238,7 @@ _OPTIONS = {
     "check": _check,
     "images": _images,
     "search": _search,
+    "tuned": _tuned,
 }
 
 
@@ -338,11 +346,12 @@ def accuracy(options: argparse.Namespace) -> None:
 
     if quick() and options.out is None:
         raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
-    runs = [
-        Run("course", norm, course_recipe(norm, seed), data=options.data)
-        for seed in options.seeds
-        for norm in options.norms
-    ]
+    runs = []
+    for seed, norm in itertools.product(options.seeds, options.norms):
+        recipe = course_recipe(norm, seed, tuned=options.tuned)
+        # A norm whose own best rate is the shared one has its runs already, under no label.
+        label = "tuned" if recipe != course_recipe(norm, seed) else ""
+        runs.append(Run("course", norm, recipe, data=options.data, label=label))
     folder = options.out or (lambda run: results_folder(run.norm))
     histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
     print(comparison_table(histories))

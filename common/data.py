@@ -55,6 +55,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def draw(self, count: int, seed: int = 0) -> ImageSet:
+        """At most ``count`` of the images, in random order: class folders come class by class."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count]
+        return ImageSet(self.images[order], self.labels[order])
+
 
 @dataclass(frozen=True)
 class ImageData:

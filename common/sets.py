@@ -238,9 +238,12 @@ def _sets_panel(
     if kind == "group":
         name += f", {groups} group" + ("s" if groups > 1 else "")
     parameters = 2 * c * (h * w if kind == "layer_chw" else 1)
-    count = int(set_numbers(kind, shape, groups).max()) + 1
+    members, count = int(mask.sum()), int(set_numbers(kind, shape, groups).max()) + 1
     axes.set_title(name, color=theme.ink(colour), fontweight="bold", pad=6)
-    text = f"{formula}\n$|S| = {size} = {int(mask.sum())}$ values,  ${sets} = {count}$ sets"
+    text = (
+        f"{formula}\n$|S| = {size} = {members}$ value{'s' if members > 1 else ''},  "
+        f"${sets} = {count}$ set{'s' if count > 1 else ''}"
+    )
     text += f"\n$\\gamma$ and $\\beta$: ${affine} = {parameters}$ parameters"
     axes.annotate(
         text, (0.5, 0), (0, -8), xycoords="axes fraction", textcoords="offset points", ha="center",

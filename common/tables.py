@@ -25,6 +25,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from common.field import FIELD, RECIPES, Entry, Source
+from common.recipes import OWN_RATES, SHARED
 from common.results import median_run
 from common.settings import ROOT
 from common.statistics import compare_means, summarise
@@ -250,10 +251,18 @@ def course_section(results: Results) -> str:
     """The course's network: a table and the differences for each way it was trained."""
     parts = []
     for label, runs in results.course.items():
+        if label == "tuned" and runs:
+            runs = runs + _at_home_with_the_shared_rate(results)
         if runs:
             parts += [f"**{COURSE_LABELS[label]}** ({_rates(runs)})", course_table(runs)]
             parts.append(differences_table(runs))
     return "\n\n".join(part for part in parts if part) or NOTHING_YET
+
+
+def _at_home_with_the_shared_rate(results: Results) -> list[History]:
+    """The shared recipe's runs of norms whose own best learning rate is the shared one."""
+    same = [norm for norm, rate in OWN_RATES.items() if rate == SHARED.learning_rate]
+    return [run for run in results.course[""] if run.norm in same]
 
 
 def _rates(runs: Sequence[History]) -> str:
@@ -497,7 +506,8 @@ def search_section(results: Results, most: int = 12) -> str:
     rows = [[_cell(row, name) for name in columns] for row in sorted(results.search, key=_length)]
     words = {"name", "block", "norm", "optimiser", "notes"}
     align = "".join("l" if name in words else "r" for name in columns)
-    text = markdown(list(columns.values()), rows[:most], align)
+    text = learning_rate_grid(results.search)
+    text += markdown(list(columns.values()), rows[:most], align)
     if len(rows) > most:
         rest = markdown(list(columns.values()), rows[most:], align)
         text += f"\n\n<details><summary>{len(rows) - most} more</summary>\n\n{rest}\n\n</details>"
@@ -508,6 +518,30 @@ def search_section(results: Results, most: int = 12) -> str:
         "average of the last epoch. CPU s: of one thread, beside other runs."
     )
     return f"{text}\n\n{note}"
+
+
+def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
+    """A table norm × learning rate of the course's network, where the log has all of a grid."""
+    found: dict[str, dict[tuple[str, float], float]] = {}
+    for row in rows:
+        if row["name"] == "course" and row.get("validation_accuracy"):
+            at = row["norm"], float(row["learning_rate"])
+            found.setdefault(row["epochs"], {})[at] = float(row["validation_accuracy"])
+    text = ""
+    for epochs, grid in found.items():
+        rates = sorted({rate for _, rate in grid})
+        if len(rates) < 2 or set(grid) != set(itertools.product(LESSONS, rates)):
+            continue
+        table = []
+        for norm in LESSONS:
+            best = max(rates, key=lambda rate: grid[norm, rate])
+            cells = [f"{grid[norm, rate]:.2f}" for rate in rates]
+            cells[rates.index(best)] = f"**{cells[rates.index(best)]}**"
+            table.append([LABELS[norm], *cells])
+        header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in rates)]
+        text += f"{markdown(header, table, 'l' + 'r' * len(rates))}\n\n"
+        text += f"The course's network, {epochs} epochs, one run each.\n\n"
+    return text
 
 
 def _length(row: dict[str, str]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -284,7 +285,8 @@ def fit(
         network, norm: names for the history and the bar.
         device: ``cpu``, ``cuda``, ``mps``; picked automatically if None.
         threads: of the CPU (default: the physical cores, see ``settings.threads``).
-        progress: ``bar`` (live), ``lines`` (one an epoch, for runs side by side) or ``none``.
+        progress: ``bar`` (live; in a log, which no bar can move in, lines), ``lines`` (one an
+            epoch, for runs side by side) or ``none``.
         checkpoint: a file in which the state is kept after each epoch. If it exists, the run goes
             on from it, to the same result as an uninterrupted run; it is removed at the end.
 
@@ -535,6 +537,8 @@ class _Watcher:
     def __init__(self, progress: str, recipe: Recipe, batches: Batches, name: str) -> None:
         if progress not in PROGRESS:
             raise ValueError(f"Unknown progress {progress!r}; choose one of {', '.join(PROGRESS)}.")
+        if progress == "bar" and not _shows_bars():
+            progress = "lines"
         self.progress, self.recipe, self.batches, self.name = progress, recipe, batches, name
         self.last_read, self.steps = 0.0, 0
 
@@ -594,6 +598,12 @@ class _Watcher:
     def _move_to(self, images: int) -> None:
         self.bar.update(images - self.bar.n)
         self.bar.refresh()
+
+
+def _shows_bars() -> bool:
+    """Whether a bar can move here, in a terminal or a notebook; a log would keep every state."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
 
 
 def _on_cuda(model: nn.Module) -> bool:

@@ -8,6 +8,7 @@ import torch
 
 from common import cli, search, studies
 from common.models import count_parameters
+from common.recipes import OWN_RATES
 from common.search import CANDIDATES, LIMIT, OVER_LIMIT, Candidate, Row, Stage
 from common.training import History
 
@@ -18,6 +19,16 @@ ROW = Row("gated", "gated", 47_258, "batch", "muon", 0.02, 4, 1, 45_000, 46.82, 
 def one_thread(monkeypatch):
     """Networks this small gain nothing from more threads, which wait for each other when busy."""
     monkeypatch.setenv("NORMS_THREADS", "1")
+
+
+def test_each_norms_own_learning_rate_is_the_best_of_the_logged_grid():
+    grid: dict[str, dict[float, float]] = {}
+    for row in search.load_log():
+        if (row.name, row.epochs) == ("course", 4):
+            grid.setdefault(row.norm, {})[row.learning_rate] = row.validation_accuracy
+    assert set(grid) == {"batch", "group", "layer"}
+    assert all(sorted(tried) == [0.01, 0.02, 0.04] for tried in grid.values())
+    assert {norm: max(tried, key=tried.get) for norm, tried in grid.items()} == OWN_RATES
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

@@ -166,3 +166,13 @@ def test_mutants_prints_a_row_a_wrong_answer(capsys):
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == len(MUTANTS) + 2
     assert not any(row.endswith("right") for row in rows)
+
+
+def test_tuned_runs_have_a_name_of_their_own_where_the_rate_differs(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(studies, "run_all", lambda runs, *_, **__: asked.extend(runs) or [])
+    monkeypatch.setattr(cli, "comparison_table", lambda _: "")
+    command = ["accuracy", "--tuned", "--quick", "--norms", "batch", "layer"]
+    assert cli.main([*command, "--out", str(tmp_path)]) == 0
+    named = {run.name: run.recipe.learning_rate for run in asked}
+    assert named == {"course-batch-tuned-seed1": 0.04, "course-layer-seed1": 0.02}

@@ -263,6 +263,38 @@ def test_the_log_of_the_search_becomes_a_table_the_best_of_the_longest_first(roo
     assert "15 configurations" in text
 
 
+def test_learning_rates_tried_with_every_norm_become_a_grid_with_the_best_in_bold():
+    rows = [
+        {"name": "course", "norm": norm, "learning_rate": str(rate), "epochs": "4"}
+        | {"validation_accuracy": str(80 + 10 * rate - 5 * (norm == "layer") * rate * 3)}
+        for norm in ("layer", "batch", "group")
+        for rate in (0.2, 0.1)
+    ]
+    other = {"name": "course", "norm": "batch", "learning_rate": "0.1", "epochs": "6"}
+    rows.append(other | {"validation_accuracy": "99"})
+    text = tables.learning_rate_grid(rows)
+    assert "99" not in text
+    assert cells(text, "Validation %")[1:] == ["0.1", "0.2"]
+    assert cells(text, "BatchNorm") == ["BatchNorm", "81.00", "**82.00**"]
+    assert cells(text, "LayerNorm") == ["LayerNorm", "**79.50**", "79.00"]
+    assert tables.learning_rate_grid(rows[1:]) == ""  # a grid with a hole compares nothing fairly
+
+
+def test_a_norm_at_home_with_the_shared_rate_stands_in_both_tables(root):
+    runs = [Run("course", "batch", course_recipe("batch", 1, tuned=True), label="tuned")]
+    runs += [Run("course", norm, course_recipe(norm)) for norm in ("batch", "layer")]
+    for run, accuracy in zip(runs, (85.0, 84.0, 83.0), strict=True):
+        keep(root, run, accuracy)
+    update(load_results(root))
+    shared, tuned = section(root, "README.md", "results").split("**Each norm at its own best")
+    assert "learning rates BatchNorm 0.04, LayerNorm 0.02" in tuned
+    assert (cells(shared, "BatchNorm |")[3], cells(tuned, "BatchNorm |")[3]) == (
+        "**84.00** (n = 1)",
+        "**85.00** (n = 1)",
+    )
+    assert cells(tuned, "LayerNorm |")[3] == "**83.00** (n = 1)"
+
+
 @pytest.mark.parametrize(
     ("page", "words"),
     [

@@ -151,6 +151,17 @@ def test_a_recipe_names_what_is_wrong(change, words):
         replace(RECIPE, **change)
 
 
+def test_a_log_gets_a_line_an_epoch_where_a_bar_was_asked_for(data, capsys, monkeypatch):
+    model = seeded_model("plain-11k", "group", data, 1)
+    fit(model, data, RECIPE, network="plain-11k", norm="group")
+    shown = capsys.readouterr()
+    assert [line.split("epoch")[1].split()[0] for line in shown.out.splitlines()] == ["1/2", "2/2"]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    fit(model, data, RECIPE, network="plain-11k", norm="group")
+    shown = capsys.readouterr()
+    assert (shown.out, "192/192" in shown.err) == ("", True)
+
+
 def test_an_unknown_progress_is_refused_before_training(data):
     with pytest.raises(ValueError, match="bar, lines, none"):
         fit(seeded_model("course", "batch", data, 1), data, RECIPE, progress="loud")
