@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -115,20 +114,12 @@ def runs_by_groups(
     data: ImageData,
     groups: Sequence[int | None] = (1, 2, 4, 8, None),
     seeds: Sequence[int] = (1, 2),
-    train: bool = False,
 ) -> dict[str, list[History]]:
-    """Runs of the course network that differ in the number of groups alone, by that number.
+    """Short runs of the course network that differ in the number of groups alone, by that number.
 
-    They are those that come with the course (``results/groups-<G>-seed<seed>.json``), or else, and
-    always with ``train``, short ones on ``small(data)`` (in quick mode with one seed). None among
-    ``groups`` is one group a channel.
+    They are made on ``small(data)``, in quick mode with one seed. None among ``groups`` is one
+    group a channel.
     """
-    files = sorted(results.results_folder(NORM).glob("groups-*-seed*.json"))
-    if files and not train and data.name.startswith("CIFAR-10") and not data.quick:
-        found: dict[str, list[History]] = {}
-        for file in files:
-            found.setdefault(re.split("groups-|-seed", file.name)[1], []).append(History.load(file))
-        return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
     few, runs = small(data), {}
     for number in groups:
         runs[str(number or "C")] = mine = []

@@ -40,12 +40,7 @@ def norm_parameters(model: nn.Module) -> int:
 
 def some(data: ImageData, train: int, test: int, seed: int = 0) -> ImageData:
     """The same data set with so many training and test images, picked at random, or all it has."""
-
-    def pick(images: ImageSet, count: int) -> ImageSet:
-        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
-        return ImageSet(images.images[chosen], images.labels[chosen])
-
-    return replace(data, train=pick(data.train, train), test=pick(data.test, test))
+    return replace(data, train=data.train.draw(train, seed), test=data.test.draw(test, seed))
 
 
 def tiny_network(norm: nn.Module, classes: int, channels: int = 8, seed: int = 1) -> nn.Module:
@@ -70,16 +65,20 @@ def outputs(
     *,
     train_mode: bool = False,
     contrast: float = 1.0,
+    to_black: bool = False,
 ) -> torch.Tensor:
     """The model's outputs for uint8 images ``(N, 3, H, W)``, all in one batch, on the CPU.
 
-    ``contrast`` stretches each image about the data set's mean colour before the model sees it.
-    A copy of the model does the work: its mode and batch norm's running statistics stay as they
-    are.
+    ``contrast`` fades each image towards the data set's mean colour, or ``to_black``, before the
+    model sees it. A copy of the model does the work: its mode and batch norm's running statistics
+    stay as they are.
     """
     device = next(model.parameters()).device
-    x = Normaliser(data.mean, data.std, device)(images.to(device))
-    return copy.deepcopy(model).train(train_mode)(contrast * x).cpu()
+    normalise = Normaliser(data.mean, data.std, device)
+    x = normalise(images.to(device))
+    # The input normalisation turns the mean colour into 0.
+    goal = normalise(torch.zeros_like(images[:1]).to(device)) if to_black else 0.0
+    return copy.deepcopy(model).train(train_mode)(goal + contrast * (x - goal)).cpu()
 
 
 def changes(
@@ -107,7 +106,13 @@ def changes(
     return {what: gap.abs().max().item() for what, gap in gaps.items()}
 
 
-def accuracy(model: nn.Module, images: ImageSet, data: ImageData, contrast: float = 1.0) -> float:
-    """Accuracy in % on ``images`` at another contrast, in eval mode."""
-    said = outputs(model, images.images, data, contrast=contrast).argmax(1)
+def accuracy(
+    model: nn.Module,
+    images: ImageSet,
+    data: ImageData,
+    contrast: float = 1.0,
+    to_black: bool = False,
+) -> float:
+    """Accuracy in % on ``images``, faded as ``outputs`` does it, in eval mode."""
+    said = outputs(model, images.images, data, contrast=contrast, to_black=to_black).argmax(1)
     return 100 * (said == images.labels).float().mean().item()

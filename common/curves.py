@@ -168,8 +168,9 @@ def _curve_legend(
             run.train_accuracy is not None for runs in groups.values() for run in runs
         ):
             hollow = {"markersize": 8, "markerfacecolor": "white", "markeredgewidth": 1.6}
+            hollow["marker"] = next(iter(look.values())).marker if len(groups) == 1 else "o"
             words = "train: in eval mode, at the end"
-            what.append(_key(words, linestyle="none", marker="o", **hollow))
+            what.append(_key(words, linestyle="none", **hollow))
     if seeds > 1:
         words = "lowest to highest seed" if spread == "range" else "mean ± sd over seeds"
         what.append(_key(words, alpha=0.25, linewidth=8))

@@ -294,7 +294,7 @@ def sheet(
             axes.text(
                 x,
                 y + high + 0.15 + line * LINE,
-                plain(shorten(text, step - 0.06 - text_width(end)) + end),
+                plain(shorten(text, step - 0.14 - text_width(end)) + end),
                 color=colour,
                 fontsize=SMALL,
                 va="baseline",  # else lines with and without descenders stand at two heights

@@ -120,7 +120,7 @@ def batch_noise_figure(batch_size: int = 8, size: int = 4) -> Figure:
         raise ValueError(f"a feature map of size {size} is empty: choose 1 or more")
     means, variances = _batch_statistics(size)
     chosen = BATCH_SIZES.index(batch_size)
-    title = f"One channel's mean and variance in 200 batches of N images of {size}×{size} pixels"
+    title = f"Made-up values: means and variances of 200 batches of N images, {size}×{size} pixels"
     spread = f"At N = {batch_size} the means scatter by {means[chosen].std():.2f}"
     figure = start(title, 3.9, f"{spread}, the variances by {variances[chosen].std():.2f}.")
     left, right = figure.subplots(1, 2)

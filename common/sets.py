@@ -186,6 +186,9 @@ def axes_figure(
     for kind, axes, below in zip(kinds, upper.ravel(), lower.ravel(), strict=False):
         axes.set_visible(True)
         _sets_panel(axes, kind, shape, groups, position, masks[kind])
+        if kind == "layer" and not {"layer_chw", "layer_c"}.isdisjoint(kinds):
+            # Beside its namesakes it goes by the name that tells them apart.
+            axes.set_title("GroupNorm(1, C)", **_title_look(kind))
         if strip:
             below.set_visible(True)
             _sets_strip(below, kind, groups, position, values)
@@ -239,7 +242,7 @@ def _sets_panel(
         name += f", {groups} group" + ("s" if groups > 1 else "")
     parameters = 2 * c * (h * w if kind == "layer_chw" else 1)
     members, count = int(mask.sum()), int(set_numbers(kind, shape, groups).max()) + 1
-    axes.set_title(name, color=theme.ink(colour), fontweight="bold", pad=6)
+    axes.set_title(name, **_title_look(kind))
     text = (
         f"{formula}\n$|S| = {size} = {members}$ value{'s' if members > 1 else ''},  "
         f"${sets} = {count}$ set{'s' if count > 1 else ''}"
@@ -249,6 +252,11 @@ def _sets_panel(
         text, (0.5, 0), (0, -8), xycoords="axes fraction", textcoords="offset points", ha="center",
         va="top", fontsize=SMALL + 0.5, linespacing=1.5,
     )  # fmt: skip
+
+
+def _title_look(kind: str) -> dict[str, Any]:
+    colour = theme.COLOURS[_FAMILY.get(kind, kind)]
+    return {"color": theme.ink(colour), "fontweight": "bold", "pad": 6}
 
 
 def _cell_corners(shape: Sequence[int]) -> np.ndarray:

@@ -88,6 +88,17 @@ def test_contrast_is_invisible_behind_layer_norm_and_not_behind_batch_norm(utils
     assert gap["batch"] > 0.02
 
 
+def test_fading_to_black_is_what_a_photo_would_do_and_layer_norm_sees_it(utils, data):
+    images = data.test.images[:8]
+    torch.manual_seed(0)
+    model = build(norm="layer")
+    darker = utils.outputs(model, images, data, contrast=0.25, to_black=True)
+    by_hand = utils.outputs(model, (images / 4).round().to(torch.uint8), data)
+    as_they_are = utils.outputs(model, images, data)
+    assert (darker - by_hand).abs().max() < 0.2 * as_they_are.std()  # but for the rounding
+    assert (darker - as_they_are).abs().max() > as_they_are.std()
+
+
 def test_accuracy_is_that_of_the_images_in_eval_mode(utils, data):
     class Knows(torch.nn.Module):
         def __init__(self, answers):
