@@ -16,6 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -47,15 +48,23 @@ class Acceleration:
         return ", ".join(name for name in ("compiled", "bfloat16") if getattr(self, name))
 
 
-def make_forward(model: nn.Module, label_smoothing: float, bfloat16: bool) -> Forward:
-    """A function from a batch ``(N, C, H, W)`` and its labels to its mean loss and number right."""
+def make_forward(
+    model: nn.Module, label_smoothing: float, bfloat16: bool, *, stacked: bool = False
+) -> Forward:
+    """A function from a batch ``(N, C, H, W)`` and its labels to its mean loss and number right.
+
+    With a ``stacked`` model (``common.together``) it takes K batches, ``(K, N, C, H, W)``, and
+    returns K losses and numbers.
+    """
+    cross_entropy = partial(F.cross_entropy, label_smoothing=label_smoothing)
+    if stacked:
+        cross_entropy = torch.vmap(cross_entropy)
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             out = model(x)
         # The loss in float32 whatever the network ran in; on float32 outputs this does nothing.
-        loss = F.cross_entropy(out.float(), y, label_smoothing=label_smoothing)
-        return loss, (out.argmax(1) == y).sum()
+        return cross_entropy(out.float(), y), (out.argmax(-1) == y).sum(-1)
 
     return forward
 
@@ -72,7 +81,7 @@ def compile_or_explain(forward: Forward, model: nn.Module, x: Tensor, y: Tensor)
     try:
         with torch.random.fork_rng(devices=devices):
             compiled = torch.compile(forward, mode=mode, dynamic=False)
-            compiled(x, y)[0].backward()
+            compiled(x, y)[0].sum().backward()
     # Anything may go wrong here: no C++ compiler, an operator it does not know, an old GPU.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ and no worker process is needed; ``python -m common benchmark`` compares this wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,15 +95,32 @@ class Batches:
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One pass over the images; ``generator`` is a CPU generator."""
+        for x, y in self.together([generator]):
+            yield x[0], y[0]
+
+    def together(
+        self, generators: Sequence[torch.Generator]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """K passes at once, each as its own generator draws it: x ``(K, N, C, H, W)``."""
+        order, down, right, mirrored = (
+            torch.stack(draws).to(self.device)
+            for draws in zip(*map(self._draw, generators), strict=True)
+        )
+        shape = len(generators), self.batch_size
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            now = slice(start, start + self.batch_size)
+            index = order[:, now].flatten()
+            chosen = (draws[:, now].flatten() for draws in (down, right, mirrored))
+            x = self.normalise(self.augment(index, *chosen))
+            yield x.unflatten(0, shape), self.labels[index].view(shape)
+
+    def _draw(self, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """Every random choice of an epoch: the images' order, and each one's shift and flip."""
         count = len(self.labels)
         offsets = torch.randint(2 * self.shift + 1, (2, count), generator=generator)
         mirrored = torch.rand(count, generator=generator) < (0.5 if self.flip else 0.0)
-        order = torch.randperm(count, generator=generator).to(self.device)
-        (down, right), mirrored = offsets.to(self.device), mirrored.to(self.device)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            now = slice(start, start + self.batch_size)
-            x = self.augment(order[now], down[now], right[now], mirrored[now])
-            yield self.normalise(x), self.labels[order[now]]
+        order = torch.randperm(count, generator=generator)
+        return order, *offsets, mirrored
 
     def first(self) -> tuple[torch.Tensor, torch.Tensor]:
         """A batch like any other, but not augmented: to try something out, always the same one."""

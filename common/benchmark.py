@@ -35,6 +35,7 @@ from common.acceleration import Acceleration
 from common.batches import Batches
 from common.recipes import SHARED
 from common.theme import LABELS
+from common.together import Stack
 from common.training import (
     Recipe,
     _Run,
@@ -62,6 +63,7 @@ SPRINT_ACCURACY = 70.0
 
 # How the bare step can be accelerated: see common.acceleration.
 ACCELERATIONS = Acceleration(True, False), Acceleration(False, True), Acceleration(True, True)
+SEEDS_AS_ONE = (2, 4, 8)  # networks in one process: see common.together
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Plan:
         rounds: how often the ways take turns, above 0.
         workers: numbers of ``DataLoader`` workers to compare with.
         at_once: numbers of one-thread runs side by side.
-        accelerated: whether the bare step is also timed compiled and in bfloat16.
+        accelerated: whether the bare step is also timed compiled and in bfloat16, and several seeds
+            trained as one.
 
     Raises ``ValueError`` naming the attribute that is out of range.
     """
@@ -109,7 +112,8 @@ class Trainer:
     """One network in training, which takes as many steps as it is asked for.
 
     The step is ``fit``'s own, loss and accuracy sums included; the learning rate stays constant,
-    because no schedule knows how many steps a benchmark takes.
+    because no schedule knows how many steps a benchmark takes. With more than one of ``seeds``, as
+    many networks are trained as one (``common.together``).
     """
 
     def __init__(
@@ -120,8 +124,9 @@ class Trainer:
         device: torch.device,
         layout: str | None = None,
         acceleration: Acceleration | None = None,
+        seeds: int = 1,
     ) -> None:
-        self.data, self.device = data, device
+        self.data, self.device, self.seeds = data, device, seeds
         recipe = replace(SHARED, schedule="constant")
         self.recipe = recipe.shortened() if data.quick else recipe
         self.batches = Batches(
@@ -135,15 +140,24 @@ class Trainer:
         )
         self.layout = LAYOUTS[layout] if layout else self.batches.normalise.layout
         self.batches.normalise.layout = self.layout
-        self.model = seeded_model(network, norm, data, self.recipe.seed)
-        self.model.to(device, memory_format=self.layout).train()
-        self.run = _Run(self.model, self.recipe, steps=1)
-        self.run.accelerate(acceleration or Acceleration.chosen(), *self.batches.first())
+        numbers = range(self.recipe.seed, self.recipe.seed + seeds)
+        if seeds > 1:
+            self.model = Stack([seeded_model(network, norm, data, n) for n in numbers])
+            self.model.to(device).train()
+            self.run = _Run(self.model, self.recipe, steps=1, seeds=numbers)
+        else:
+            self.model = seeded_model(network, norm, data, self.recipe.seed)
+            self.model.to(device, memory_format=self.layout).train()
+            self.run = _Run(self.model, self.recipe, steps=1)
+        self.run.accelerate(acceleration or Acceleration.chosen(), *next(self.own()))
 
     def own(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The training loop's batches, epoch after epoch."""
         while True:
-            yield from self.batches.epoch(self.run.generator)
+            if self.seeds > 1:
+                yield from self.batches.together(self.run.generators)
+            else:
+                yield from self.batches.epoch(self.run.generators[0])
 
     def fixed(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One batch, again and again."""
@@ -160,15 +174,16 @@ class Trainer:
                 yield x, y.to(self.device, non_blocking=True)
 
     def speed(self, batches: Iterator[tuple[torch.Tensor, torch.Tensor]], count: int) -> float:
-        """Images a second over ``count`` steps."""
-        total = torch.zeros(2, device=self.device)
+        """Images a second over ``count`` steps, of all seeds together."""
+        total = torch.zeros(2, 1, device=self.device)
         self._finish()
         started = time.perf_counter()
         for x, y in islice(batches, count):
-            total += self.run.step(x, y)
+            total += self.run.step(x, y).view(2, -1).sum(1, keepdim=True)
         total.tolist()  # read once, as at the end of an epoch
         self._finish()
-        return count * self.recipe.batch_size / (time.perf_counter() - started)
+        images = count * self.recipe.batch_size * self.seeds
+        return images / (time.perf_counter() - started)
 
     def _finish(self) -> None:
         """Wait for what the device still has to do: a GPU works behind the program's back."""
@@ -227,7 +242,8 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
     The keys are ``own``, ``loader 0`` (2, 4, … workers), ``fixed`` and ``other layout``: the bare
     step once more, on contiguous tensors if the training loop uses channels_last ones, else the
     other way round. Asked for by the plan: ``compiled``, ``bfloat16`` and ``compiled, bfloat16``,
-    the bare step accelerated; one that cannot be compiled here is left out, with a warning.
+    the bare step accelerated (one that cannot be compiled here is left out, with a warning), and
+    ``2 as one`` (4, 8), as many seeds trained as one, on their own batches.
     """
     device = settings.pick_device(plan.device)
     trainer = Trainer(plan.network, norm, data, device)
@@ -256,6 +272,11 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
             batches = faster.fixed()
             faster.speed(batches, WARM_UP)
             ways[str(wanted)] = functools.partial(faster.speed, batches, plan.batches)
+    for count in SEEDS_AS_ONE if plan.accelerated else ():
+        stacked = Trainer(plan.network, norm, data, device, seeds=count)
+        batches = stacked.own()
+        stacked.speed(batches, WARM_UP)
+        ways[f"{count} as one"] = functools.partial(stacked.speed, batches, plan.batches)
     return in_turn(ways, plan.rounds)
 
 
@@ -602,6 +623,9 @@ def report(results: dict[str, Any]) -> str:
         if all(name in measured["ways"] for measured in norms.values()):
             row(f"    bare step, {name}", rate("ways", name), ",.0f")
             row("    … / bare step", lambda m, n=name: ratio(m["ways"], n, "fixed"), ".2f")
+    for name in (name for name in first["ways"] if name.endswith("as one")):
+        row(f"{name.split()[0]} seeds as one, in all", rate("ways", name), ",.0f")
+        row("    … / one seed", lambda m, n=name: ratio(m["ways"], n, "own"), ".2f")
     rows.append(("", []))
     row("freed memory kept (tune_process)", rate("processes", "tuned"), ",.0f")
     row("freed memory given back", rate("processes", "untuned"), ",.0f")

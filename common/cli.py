@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.settings import RUNS
 
@@ -160,6 +160,8 @@ def _seeds(command: argparse.ArgumentParser) -> None:
 
 def _jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
+    text = "for a GPU: runs trained as one if they differ in their seed alone (default: 1)"
+    command.add_argument("--together", type=int, default=1, help=text)
     command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
@@ -178,7 +180,7 @@ def _benchmark(command: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, help="in which all ways take turns (default: 3; quick: 1)")
     add("--to-70", action="store_true", help="also train until 70 %% of the test images are right")
     add("--profile", action="store_true", help="also list the operators a step spends its time in")
-    add("--accelerated", action="store_true", help="also time the step compiled and in bfloat16")
+    add("--accelerated", action="store_true", help="also time the step accelerated")
     add("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
@@ -260,6 +262,11 @@ def _folder(options: argparse.Namespace) -> Path:
     return RUNS / options.command / ("quick" if quick() else Path(options.data).name)
 
 
+def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
+    """How a study's runs share the machine, as ``run_all`` takes it."""
+    return {name: getattr(options, name) for name in ("jobs", "together", "device")}
+
+
 def compare(options: argparse.Namespace) -> None:
     """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
     from common import visualisation
@@ -271,7 +278,7 @@ def compare(options: argparse.Namespace) -> None:
         for seed in options.seeds
         for norm in options.norms
     ]
-    histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
+    histories = run_all(runs, folder, weights=True, **_side_by_side(options))
     finished = [history for history in histories if history.finished]
     if not finished:
         print(comparison_table(histories))
@@ -304,7 +311,7 @@ def comparison_table(histories: Sequence[History]) -> str:
         if mine:
             train = summarise([history.train_accuracy for history in mine])
             test = summarise([history.test_accuracy for history in mine])
-            minutes = sum(history.seconds for history in mine) / len(mine) / 60
+            minutes = sum(history.seconds / history.together for history in mine) / len(mine) / 60
             lines.append(
                 f"{LABELS.get(norm, norm):<10}  {mine[0].parameters:>10,}  {train!s:>20}  "
                 f"{test!s:>20}  {minutes:>13.1f}"
@@ -353,7 +360,7 @@ def accuracy(options: argparse.Namespace) -> None:
         label = "tuned" if recipe != course_recipe(norm, seed) else ""
         runs.append(Run("course", norm, recipe, data=options.data, label=label))
     folder = options.out or (lambda run: results_folder(run.norm))
-    histories = run_all(runs, folder, jobs=options.jobs, device=options.device, weights=True)
+    histories = run_all(runs, folder, weights=True, **_side_by_side(options))
     print(comparison_table(histories))
 
 
@@ -412,7 +419,7 @@ def search(options: argparse.Namespace) -> None:
         data=options.data,
     )
     folder = options.out or _folder(options)
-    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device)
+    rows = study.perform(runs, folder, **_side_by_side(options))
     log = options.log or study.default_log(options.data, folder)
     study.add_to_log(rows, log)
     print(study.table(rows))
@@ -433,9 +440,7 @@ def field(options: argparse.Namespace) -> None:
         options.recipes, options.networks, options.norms, options.seeds, data=options.data
     )
     folder = options.out or (lambda run: results_folder(run.norm))
-    histories = run_all(
-        runs, folder, jobs=options.jobs, device=options.device, weights=options.weights
-    )
+    histories = run_all(runs, folder, weights=options.weights, **_side_by_side(options))
     print(field_report(runs, histories))
 
 

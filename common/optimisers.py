@@ -27,6 +27,8 @@ class Muon(torch.optim.Optimizer):
             layers of all shapes.
         momentum: share of the old momentum kept in each step (Nesterov's variant is used).
         weight_decay: share of the weights taken away in each step, times ``lr``.
+        stacked: whether the first dimension of every weight counts networks (``common.together``),
+            each of which has a matrix of its own.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Muon(torch.optim.Optimizer):
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        stacked: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.stacked = stacked
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -50,8 +54,8 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 update = weight.grad.lerp(state["momentum"], group["momentum"])
-                matrix = orthogonalise(update.reshape(len(update), -1))
-                scale = math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
+                matrix = orthogonalise(update.flatten(2 if self.stacked else 1))
+                scale = math.sqrt(max(1.0, matrix.shape[-2] / matrix.shape[-1]))
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(matrix.view_as(weight), alpha=-group["lr"] * scale)
 
@@ -61,16 +65,18 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
     The quintic Newton–Schulz iteration with the coefficients of Jordan et al. (2024): chosen to
     rise fast near zero, they end between about 0.7 and 1.2 rather than at exactly one, which the
-    optimiser does not mind. ``matrix`` has shape ``(rows, columns)``.
+    optimiser does not mind. ``matrix`` has shape ``(rows, columns)``, or ``(…, rows, columns)``
+    for many at once.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)  # no singular value above one: the iteration needs that
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    # No singular value above one: the iteration needs that.
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 def make_optimisers(
@@ -82,8 +88,12 @@ def make_optimisers(
     nesterov: bool = True,
     weight_decay: float = 0.0,
     side_learning_rate: float = 3e-3,
+    stacked: bool = False,
 ) -> list[torch.optim.Optimizer]:
     """The optimiser ``name`` over the model's parameters (two of them for ``muon``).
+
+    With ``stacked`` the first dimension of every parameter counts networks (``common.together``);
+    each is updated as it would be alone.
 
     Weight decay falls on weights of two dimensions or more only: pulling a norm's gamma or a bias
     towards zero regularises nothing. With ``muon`` the convolutions that mix channels are Muon's;
@@ -92,8 +102,9 @@ def make_optimisers(
 
     Raises ``ValueError`` for an unknown name.
     """
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    first = 1 if stacked else 0  # the dimension from which on a parameter has its usual shape
+    weights = [p for p in model.parameters() if p.ndim - first > 1]
+    others = [p for p in model.parameters() if p.ndim - first <= 1]
     groups = [
         {"params": weights, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -108,13 +119,13 @@ def make_optimisers(
     if name == "adamw":
         return [torch.optim.AdamW(groups, lr=learning_rate)]
     if name == "muon":
-        mixing = [p for p in weights if p.ndim == 4 and p.shape[1] > 1][1:]
+        mixing = [p for p in weights if p.ndim - first == 4 and p.shape[first + 1] > 1][1:]
         chosen = {id(p) for p in mixing}
         rest = [p for p in model.parameters() if id(p) not in chosen]
         side = torch.optim.AdamW(rest, lr=side_learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
         if not mixing:
             return [side]
-        return [Muon(mixing, learning_rate, momentum, weight_decay), side]
+        return [Muon(mixing, learning_rate, momentum, weight_decay, stacked), side]
     raise ValueError(f"Unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}.")
 
 

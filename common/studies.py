@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import settings
 from common.training import Diverged, History, Recipe, fit, seeded_model
@@ -89,6 +89,7 @@ def run_all(
     folder: str | Path | Callable[[Run], Path],
     *,
     jobs: int | None = None,
+    together: int = 1,
     device: str | None = None,
     weights: bool = False,
 ) -> list[History]:
@@ -100,9 +101,12 @@ def run_all(
     Args:
         folder: where the files go: one folder, or a function that names each run's own.
         jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
+        together: how many runs that differ in their seed alone are trained as one, above 0: for a
+            GPU, see ``common.together``.
 
     Raises:
-        ValueError: two runs of one name, or a file of that name that holds a different run.
+        ValueError: two runs of one name, a file of that name that holds a different run, or
+            ``together`` below 1.
     """
     import joblib
 
@@ -113,23 +117,24 @@ def run_all(
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
     missing = [run for run in runs if not _is_done(run, folder_of(run), weights)]
+    groups = _groups(missing, together)
     on_cpu = settings.pick_device(device).type == "cpu"
-    jobs = min(jobs or (settings.threads() if on_cpu else 1), len(missing) or 1)
+    jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
     images = {name: load_images(name) for name in dict.fromkeys(run.data for run in missing)}
     joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(perform)(
-            run,
-            images[run.data],
-            folder_of(run),
+        joblib.delayed(_perform_group)(
+            group,
+            images[group[0].data],
+            [folder_of(run) for run in group],
             threads=threads,
             progress=progress,
             device=device,
             weights=weights,
         )
-        for run in missing
+        for group in groups
     )
     return [History.load(_path(run, folder_of(run))) for run in runs]
 
@@ -145,13 +150,7 @@ def perform(
     weights: bool = False,
 ) -> History:
     """One run, from its images to its files in ``folder``."""
-    if run.validation:
-        data = hold_out(data, size=min(5000, len(data.train) // 2))
-    if run.train_images is not None:
-        data = _first_images(data, run.train_images)
-    options = {} if run.groups is None else {"groups": run.groups}
-    seed = run.recipe.seed
-    model = seeded_model(run.network, run.norm, data, seed, builder=run.builder, **options)
+    data, model = _images_of(run, data), _model_of(run, data)
     checkpoint = folder / f".{run.name}.checkpoint"
     try:
         history = fit(
@@ -169,11 +168,92 @@ def perform(
         history = History.from_json(_partial(checkpoint, run, data))
         history.failure = str(reason)
         checkpoint.unlink(missing_ok=True)
+    _keep(run, model, data, history, folder, weights)
+    return history
+
+
+def perform_together(
+    runs: Sequence[Run],
+    data: ImageData,
+    folders: Sequence[Path],
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+    weights: bool = False,
+) -> list[History]:
+    """Runs that differ in their seed alone, trained as one; each with its files in its folder."""
+    from common.together import fit_together
+
+    first = runs[0]
+    data = _images_of(first, data)
+    models = [_model_of(run, data) for run in runs]
+    seeds = "-".join(str(run.recipe.seed) for run in runs)
+    histories = fit_together(
+        models,
+        data,
+        [run.recipe for run in runs],
+        network=first.network,
+        norm=first.norm,
+        device=device,
+        threads=threads,
+        checkpoint=folders[0] / f".{first.name}-with-{seeds}.checkpoint",
+    )
+    for run, model, history, folder in zip(runs, models, histories, folders, strict=True):
+        _keep(run, model, data, history, folder, weights)
+    return histories
+
+
+def _perform_group(
+    runs: Sequence[Run],
+    data: ImageData,
+    folders: Sequence[Path],
+    *,
+    progress: str,
+    **options: Any,
+) -> None:
+    if len(runs) > 1:
+        perform_together(runs, data, folders, **options)
+    else:
+        perform(runs[0], data, folders[0], progress=progress, **options)
+
+
+def _groups(runs: Sequence[Run], together: int) -> list[list[Run]]:
+    """The runs in groups that can be trained as one, none larger than ``together``."""
+    if together < 1:
+        raise ValueError(f"together is {together}; it must be 1 or more.")
+    alike: dict[object, list[Run]] = {}
+    for place, run in enumerate(runs):
+        # No two networks share the moments at which a plateau lowers the learning rate.
+        alone = place if run.recipe.schedule == "plateau" else None
+        key = replace(run, recipe=replace(run.recipe, seed=0)), alone
+        alike.setdefault(key, []).append(run)
+    return [
+        group[start : start + together]
+        for group in alike.values()
+        for start in range(0, len(group), together)
+    ]
+
+
+def _images_of(run: Run, data: ImageData) -> ImageData:
+    if run.validation:
+        data = hold_out(data, size=min(5000, len(data.train) // 2))
+    return data if run.train_images is None else _first_images(data, run.train_images)
+
+
+def _model_of(run: Run, data: ImageData) -> nn.Module:
+    options = {} if run.groups is None else {"groups": run.groups}
+    seed = run.recipe.seed
+    return seeded_model(run.network, run.norm, data, seed, builder=run.builder, **options)
+
+
+def _keep(
+    run: Run, model: nn.Module, data: ImageData, history: History, folder: Path, weights: bool
+) -> None:
+    """Write what a run leaves: its history and, if asked for, its weights."""
     if weights and not history.failure:
         about = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
         save_weights(model, folder / f"{run.name}.safetensors", history, **about)
     history.save(_path(run, folder))
-    return history
 
 
 def _first_images(data: ImageData, count: int) -> ImageData:
@@ -215,7 +295,7 @@ def _partial(checkpoint: Path, run: Run, data: ImageData) -> str:
     if checkpoint.exists():
         import torch
 
-        return torch.load(checkpoint, weights_only=True)["history"]
+        return torch.load(checkpoint, weights_only=True)["histories"][0]
     empty = History(run.network, run.norm, 0, run.recipe, data.title, quick=data.quick)
     empty.train_images, empty.test_images = len(data.train), len(data.test)
     return empty.to_json()

@@ -203,7 +203,7 @@ def course_table(runs: Sequence[History]) -> str:
                 f"**{test.mean:.2f}**" + _accuracy(mine).removeprefix(f"{test.mean:.2f}"),
                 interval,
                 _numbers({run.recipe.epochs for run in done}),
-                f"{fmean(run.seconds for run in done) / 60:.1f}",
+                f"{fmean(run.seconds / run.together for run in done) / 60:.1f}",
                 _each(map(_device, done)),
                 dataset,
             ]

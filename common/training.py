@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common import settings
-from common.acceleration import Acceleration, compile_or_explain, make_forward
+from common.acceleration import Acceleration, Forward, compile_or_explain, make_forward
 from common.batches import Batches, Normaliser
 from common.optimisers import (
     OPTIMISERS,
@@ -143,6 +143,8 @@ class History:
         train_images, test_images: how many images.
         device, threads, versions: on what.
         acceleration: ``compiled``, ``bfloat16`` or both (see ``common.acceleration``), else empty.
+        together: how many networks were trained as one (see ``common.together``); all times are
+            then those of all of them.
         epochs: one dictionary an epoch: ``epoch`` (from 1), ``learning_rate`` (at its end),
             ``train_loss`` and ``train_accuracy`` (running averages over augmented batches while
             the weights move), ``test_loss`` and ``test_accuracy`` (evaluation mode, after the
@@ -165,6 +167,7 @@ class History:
     threads: int = 1
     versions: dict[str, str] = field(default_factory=dict)
     acceleration: str = ""
+    together: int = 1
     epochs: list[dict[str, float]] = field(default_factory=list)
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -304,8 +307,37 @@ def fit(
     model.to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
-    acceleration = Acceleration.chosen()
-    batches = Batches(
+    batches = make_batches(data, recipe, device)
+    history = new_history(model, data, recipe, device, network, norm)
+    watcher = _Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), watcher:
+        torch.manual_seed(recipe.seed)
+        run = _Run(model, recipe, steps=len(batches) * recipe.epochs)
+        run.accelerate(Acceleration.chosen(), *batches.first())
+        history.acceleration = str(run.acceleration)
+        if checkpoint and Path(checkpoint).exists():
+            run.restore(checkpoint, [history])
+            watcher.skip_to(len(history.epochs))
+        started -= history.seconds
+        for epoch in range(len(history.epochs) + 1, recipe.epochs + 1):
+            history.epochs.append(_one_epoch(run, batches, data, device, epoch, watcher))
+            history.seconds = time.perf_counter() - started
+            watcher.epoch_done(history)
+            if checkpoint:
+                run.save(checkpoint, [history])
+    run.use_average()
+    model.eval()
+    history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
+    history.seconds = time.perf_counter() - started
+    if checkpoint:
+        Path(checkpoint).unlink(missing_ok=True)
+    return history
+
+
+def make_batches(data: ImageData, recipe: Recipe, device: torch.device) -> Batches:
+    """The training images, cut and augmented as the recipe says."""
+    return Batches(
         data.train,
         data.mean,
         data.std,
@@ -315,7 +347,18 @@ def fit(
         randaugment=recipe.augmentation == "randaugment",
         device=device,
     )
-    history = History(
+
+
+def new_history(
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    device: torch.device,
+    network: str,
+    norm: str,
+) -> History:
+    """The history of a run that has not taken a step yet."""
+    return History(
         network=network,
         norm=norm,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -328,30 +371,6 @@ def fit(
         threads=torch.get_num_threads(),
         versions={"python": platform.python_version(), "torch": torch.__version__},
     )
-    watcher = _Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), watcher:
-        torch.manual_seed(recipe.seed)
-        run = _Run(model, recipe, steps=len(batches) * recipe.epochs)
-        run.accelerate(acceleration, *batches.first())
-        history.acceleration = str(run.acceleration)
-        if checkpoint and Path(checkpoint).exists():
-            run.restore(checkpoint, history)
-            watcher.skip_to(len(history.epochs))
-        started -= history.seconds
-        for epoch in range(len(history.epochs) + 1, recipe.epochs + 1):
-            history.epochs.append(_one_epoch(run, batches, data, device, epoch, watcher))
-            history.seconds = time.perf_counter() - started
-            watcher.epoch_done(history)
-            if checkpoint:
-                run.save(checkpoint, history)
-    run.use_average()
-    model.eval()
-    history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
-    history.seconds = time.perf_counter() - started
-    if checkpoint:
-        Path(checkpoint).unlink(missing_ok=True)
-    return history
 
 
 def _one_epoch(
@@ -367,23 +386,37 @@ def _one_epoch(
     run.model.train()
     # Summed on the device: reading a number from a GPU makes it wait for everything before it.
     total = torch.zeros(2, device=device)
-    for x, y in batches.epoch(run.generator):
+    for x, y in batches.epoch(run.generators[0]):
         total += run.step(x, y)
         watcher.step_done(epoch, total)
     loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"The training loss became {loss} in epoch {epoch}. The learning rate "
-            f"({run.recipe.learning_rate:g}) is probably too high: try a tenth of it."
-        )
+    if reason := divergence(loss, epoch, run.recipe):
+        raise Diverged(reason)
     seconds = time.perf_counter() - started
     run.end_epoch(loss)
     test = evaluate(run.evaluated(), data.test, data, device=device)
+    return epoch_row(epoch, run.learning_rate(), Score(loss, 100 * accuracy), test, seconds)
+
+
+def divergence(loss: float, epoch: int, recipe: Recipe) -> str:
+    """Why a run has to end at this training loss, and what may help; empty if it need not."""
+    if math.isfinite(loss):
+        return ""
+    return (
+        f"The training loss became {loss} in epoch {epoch}. The learning rate "
+        f"({recipe.learning_rate:g}) is probably too high: try a tenth of it."
+    )
+
+
+def epoch_row(
+    epoch: int, learning_rate: float, train: Score, test: Score, seconds: float
+) -> dict[str, float]:
+    """One epoch's line of a history."""
     return {
         "epoch": epoch,
-        "learning_rate": run.learning_rate(),
-        "train_loss": loss,
-        "train_accuracy": 100 * accuracy,
+        "learning_rate": learning_rate,
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
         "seconds": seconds,
@@ -391,15 +424,22 @@ def _one_epoch(
 
 
 # What a checkpoint and the run that takes it up must agree on.
-_SAME_RUN = "network", "norm", "parameters", "recipe", "dataset", "train_images", "acceleration"
+_SAME_RUN = ("network", "norm", "parameters", "recipe", "dataset", "train_images")
+_SAME_RUN += ("acceleration", "together")
 
 
 class _Run:
-    """What changes while a network is trained, so that it can be saved and taken up again."""
+    """What changes while a network is trained, so that it can be saved and taken up again.
 
-    def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
+    ``seeds`` are given for a model that stacks several networks (``common.together``), one each.
+    """
+
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, steps: int, seeds: Sequence[int] | None = None
+    ) -> None:
         self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
-        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.stacked = seeds is not None
+        self.generators = [torch.Generator().manual_seed(s) for s in seeds or [recipe.seed]]
         self.optimisers = make_optimisers(
             model,
             recipe.optimiser,
@@ -408,6 +448,7 @@ class _Run:
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
             side_learning_rate=recipe.side_learning_rate,
+            stacked=self.stacked,
         )
         self.full_rates = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
         self.plateaus = [
@@ -417,11 +458,15 @@ class _Run:
         ]
         self.average: nn.Module | None = None
         self.acceleration = Acceleration()
-        self.forward = make_forward(model, recipe.label_smoothing, bfloat16=False)
+        self.forward = self._forward(bfloat16=False)
+
+    def _forward(self, bfloat16: bool) -> Forward:
+        smoothing = self.recipe.label_smoothing
+        return make_forward(self.model, smoothing, bfloat16, stacked=self.stacked)
 
     def accelerate(self, wanted: Acceleration, x: torch.Tensor, y: torch.Tensor) -> None:
         """Make the steps to come cheaper, as far as that works here with the batch ``x, y``."""
-        forward = make_forward(self.model, self.recipe.label_smoothing, wanted.bfloat16)
+        forward = self._forward(wanted.bfloat16)
         compiled = compile_or_explain(forward, self.model, x, y) if wanted.compiled else None
         self.forward = compiled or forward
         self.acceleration = replace(wanted, compiled=compiled is not None)
@@ -435,14 +480,14 @@ class _Run:
         loss, right = self.forward(x, y)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
-        loss.backward()
+        loss.sum().backward()
         for optimiser in self.optimisers:
             optimiser.step()
         self.done += 1
         if self.recipe.average and self.done > 0.75 * self.steps:
             self._update_average()
         with torch.no_grad():
-            return torch.stack([loss * len(y), right])
+            return torch.stack([loss * y.shape[-1], right])
 
     def _set_learning_rate(self) -> None:
         recipe, progress = self.recipe, self.done / self.steps
@@ -483,20 +528,20 @@ class _Run:
         if self.average is not None:
             self.model.load_state_dict(self.average.state_dict())
 
-    def save(self, path: str | Path, history: History) -> None:
+    def save(self, path: str | Path, histories: Sequence[History]) -> None:
         """Keep everything the rest of the run depends on, in one file that is never half there."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         torch.save(
             {
-                "history": history.to_json(),
+                "histories": [history.to_json() for history in histories],
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "optimisers": [o.state_dict() for o in self.optimisers],
                 "plateaus": [p.state_dict() for p in self.plateaus],
                 "done": self.done,
-                "generator": self.generator.get_state(),
+                "generators": [generator.get_state() for generator in self.generators],
                 "random": torch.get_rng_state(),
                 "random_cuda": torch.cuda.get_rng_state() if _on_cuda(self.model) else None,
             },
@@ -504,15 +549,22 @@ class _Run:
         )
         temporary.replace(path)
 
-    def restore(self, path: str | Path, history: History) -> None:
-        """Go on where ``save`` left off; ``history`` receives the epochs done so far."""
+    def restore(self, path: str | Path, histories: Sequence[History]) -> None:
+        """Go on where ``save`` left off; ``histories`` receive the epochs done so far."""
         kept = torch.load(path, map_location="cpu", weights_only=True)
-        old = History.from_json(kept["history"])
+        if "histories" not in kept:
+            raise ValueError(
+                f"The checkpoint {path} was written by another version of the course; delete it "
+                "to start afresh."
+            )
+        olds = [History.from_json(text) for text in kept["histories"]]
         for name in _SAME_RUN:
-            if getattr(old, name) != getattr(history, name):
+            there = [getattr(old, name) for old in olds]
+            here = [getattr(history, name) for history in histories]
+            if there != here:
                 raise ValueError(
                     f"The checkpoint {path} belongs to another run: its {name} is "
-                    f"{getattr(old, name)!r}, this run's is {getattr(history, name)!r}. "
+                    f"{_one_or_all(there)!r}, this run's is {_one_or_all(here)!r}. "
                     "Delete the checkpoint to start afresh, or name another file."
                 )
         self.model.load_state_dict(kept["model"])
@@ -524,11 +576,19 @@ class _Run:
         for plateau, state in zip(self.plateaus, kept["plateaus"], strict=True):
             plateau.load_state_dict(state)
         self.done = kept["done"]
-        self.generator.set_state(kept["generator"])
+        for generator, state in zip(self.generators, kept["generators"], strict=True):
+            generator.set_state(state)
         torch.set_rng_state(kept["random"])
         if kept["random_cuda"] is not None and _on_cuda(self.model):
             torch.cuda.set_rng_state(kept["random_cuda"])
-        history.epochs, history.seconds = old.epochs, old.seconds
+        for history, old in zip(histories, olds, strict=True):
+            history.epochs, history.seconds = old.epochs, old.seconds
+            history.failure = old.failure
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """The only value of a list, or the whole of it."""
+    return values[0] if len(values) == 1 else values
 
 
 class _Watcher:
@@ -589,7 +649,7 @@ class _Watcher:
             self._move_to(row["epoch"] * len(self.batches) * self.batches.batch_size)
         elif self.progress == "lines":
             print(
-                f"{self.name} seed {self.recipe.seed}  epoch {row['epoch']:>2}/{epochs}  "
+                f"{self.name} seed {history.seed}  epoch {row['epoch']:>2}/{epochs}  "
                 f"loss {row['train_loss']:.3f}  test {row['test_accuracy']:.2f} %  "
                 f"{history.seconds:.0f} s",
                 flush=True,

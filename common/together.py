@@ -1,0 +1,207 @@
+"""Several networks trained as one, for a GPU that one small network leaves waiting.
+
+A GPU is done with an operation of the course's network before Python has asked for the next. Here
+K networks of one shape, each with its own seed, take their steps at the same moment: their
+parameters are stacked to ``(K, …)`` and ``torch.vmap`` turns every operation into one over all K.
+Each keeps its own weights, statistics, batches and history, and ends where it would have ended
+alone, up to rounding. Dropout is the exception: it draws other masks than in a run of its own.
+
+On a CPU, where the arithmetic and not the waiting takes the time, processes side by side are the
+way (``common.studies``).
+
+Source: https://docs.pytorch.org/tutorials/intermediate/ensembling.html
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from common import settings
+from common.acceleration import Acceleration
+from common.training import (
+    History,
+    Recipe,
+    Score,
+    _Run,
+    _Watcher,
+    divergence,
+    epoch_row,
+    evaluate,
+    make_batches,
+    new_history,
+)
+
+if TYPE_CHECKING:
+    from common.batches import Batches
+    from common.data import ImageData
+
+
+class Stack(nn.Module):
+    """K networks of the same shape as one; parameters and buffers have a first dimension of K.
+
+    Takes K batches ``(K, N, C, H, W)``, one a network, and returns ``(K, N, classes)``. The
+    networks it is made of keep their own weights; ``share_out`` gives them the stack's.
+
+    Raises ``ValueError`` without networks, or if their parameters differ in name or shape.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        shapes = [{name: v.shape for name, v in m.state_dict().items()} for m in networks]
+        if not shapes or any(other != shapes[0] for other in shapes):
+            raise ValueError(
+                "Only networks of the same layers can be stacked, at least one; build them with "
+                "the same network, norm and options."
+            )
+        parameters, buffers = stack_module_state(list(networks))
+        # A copy of the first network holds them, so that they keep its structure and their names.
+        self.networks = copy.deepcopy(networks[0])
+        stacked = {name: nn.Parameter(value.detach()) for name, value in parameters.items()}
+        for name, value in (stacked | buffers).items():
+            path, _, leaf = name.rpartition(".")
+            setattr(self.networks.get_submodule(path), leaf, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(K, N, C, H, W)`` to ``(K, N, classes)``."""
+
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+            return functional_call(self.networks, (parameters, buffers), (x,))
+
+        parameters, buffers = self.networks.named_parameters(), self.networks.named_buffers()
+        return torch.vmap(one, randomness="different")(dict(parameters), dict(buffers), x)
+
+    def share_out(self, networks: Sequence[nn.Module]) -> None:
+        """Give each network its own part of the stack's parameters and buffers."""
+        for k, network in enumerate(networks):
+            network.load_state_dict({n: v[k] for n, v in self.networks.state_dict().items()})
+
+
+def fit_together(
+    models: Sequence[nn.Module],
+    data: ImageData,
+    recipes: Sequence[Recipe],
+    *,
+    network: str = "",
+    norm: str = "",
+    device: str | torch.device | None = None,
+    threads: int | None = None,
+    progress: str = "lines",
+    checkpoint: str | Path | None = None,
+) -> list[History]:
+    """Train each model with its own recipe, all at once; the histories in the same order.
+
+    As ``common.training.fit``, with these differences: the recipes may differ in their seed alone;
+    a model whose loss stops being a number gets a ``failure`` in its history while the others go
+    on; ``seconds`` are those of all models together; ``progress`` is ``lines`` or ``none``.
+
+    Raises:
+        ValueError: another number of recipes than models; recipes that differ in more than the
+            seed, or lower the learning rate by what one run measures (``plateau``); models of
+            different layers; what ``fit`` refuses.
+    """
+    _check(models, recipes, progress)
+    if data.quick:
+        recipes = [recipe.shortened() for recipe in recipes]
+    started = time.perf_counter()
+    settings.tune_process(threads)
+    device = settings.pick_device(str(device) if device else None)
+    for model in models:
+        model.to(device)
+    batches = make_batches(data, recipes[0], device)
+    histories = [
+        replace(new_history(model, data, recipe, device, network, norm), together=len(models))
+        for model, recipe in zip(models, recipes, strict=True)
+    ]
+    watcher = _Watcher(progress, recipes[0], batches, name=f"{network} {norm}".strip())
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), watcher:
+        torch.manual_seed(recipes[0].seed)
+        steps = len(batches) * recipes[0].epochs
+        run = _Run(Stack(models).to(device), recipes[0], steps, [r.seed for r in recipes])
+        run.accelerate(Acceleration.chosen(), *_for_each(models, batches.first()))
+        for history in histories:
+            history.acceleration = str(run.acceleration)
+        if checkpoint and Path(checkpoint).exists():
+            run.restore(checkpoint, histories)
+        started -= histories[0].seconds
+        done = max(len(history.epochs) for history in histories)
+        for epoch in range(done + 1, recipes[0].epochs + 1):
+            if all(history.failure for history in histories):
+                break
+            _one_epoch(run, models, histories, batches, data, epoch)
+            for history in histories:
+                history.seconds = time.perf_counter() - started
+                if not history.failure:
+                    watcher.epoch_done(history)
+            if checkpoint:
+                run.save(checkpoint, histories)
+    run.use_average()
+    run.model.share_out(models)
+    for model, history in zip(models, histories, strict=True):
+        model.eval()
+        if not history.failure:
+            score = evaluate(model, data.train, data, device=device)
+            history.train_loss, history.train_accuracy = score
+    for history in histories:
+        history.seconds = time.perf_counter() - started
+    if checkpoint:
+        Path(checkpoint).unlink(missing_ok=True)
+    return histories
+
+
+def _check(models: Sequence[nn.Module], recipes: Sequence[Recipe], progress: str) -> None:
+    if len(models) != len(recipes):
+        raise ValueError(
+            f"{len(models)} models and {len(recipes)} recipes were given; give one recipe a model."
+        )
+    if any(replace(recipe, seed=recipes[0].seed) != recipes[0] for recipe in recipes):
+        raise ValueError(
+            "Networks trained as one share their recipe, the seed apart; train these one by one."
+        )
+    if recipes and recipes[0].schedule == "plateau":
+        raise ValueError(
+            "The schedule 'plateau' lowers the learning rate of each run at another time; train "
+            "these one by one."
+        )
+    if progress == "bar":
+        raise ValueError("One bar cannot show several runs; choose the progress lines or none.")
+
+
+def _for_each(models: Sequence[nn.Module], batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
+    """The same batch for every model."""
+    return (part.expand(len(models), *part.shape) for part in batch)
+
+
+def _one_epoch(
+    run: _Run,
+    models: Sequence[nn.Module],
+    histories: Sequence[History],
+    batches: Batches,
+    data: ImageData,
+    epoch: int,
+) -> None:
+    """Train all for one epoch, then evaluate each: a line more in every history, or a failure."""
+    device = batches.device
+    started = time.perf_counter()
+    run.model.train()
+    total = torch.zeros(2, len(models), device=device)
+    for x, y in batches.together(run.generators):
+        total += run.step(x, y)
+    means = (total / (len(batches) * batches.batch_size)).T.tolist()
+    seconds = time.perf_counter() - started
+    run.evaluated().share_out(models)
+    for model, history, (loss, accuracy) in zip(models, histories, means, strict=True):
+        history.failure = history.failure or divergence(loss, epoch, history.recipe)
+        if not history.failure:
+            test = evaluate(model, data.test, data, device=device)
+            train = Score(loss, 100 * accuracy)
+            history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
