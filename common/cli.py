@@ -209,6 +209,7 @@ def _field(command: argparse.ArgumentParser) -> None:
     add("--networks", nargs="+", help="default: all of the field")
     add("--seeds", type=int, nargs="+", help="default: 1; with the course's recipe 1 2 3")
     add("--weights", action="store_true", help="keep weights too, to draw the mistakes with")
+    add("--jpeg", type=int, help="store the images as JPEG of this quality first, 1 to 95")
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -437,11 +438,21 @@ def field(options: argparse.Namespace) -> None:
     if quick() and options.out is None:
         raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
     runs = field_runs(
-        options.recipes, options.networks, options.norms, options.seeds, data=options.data
+        options.recipes,
+        options.networks,
+        options.norms,
+        options.seeds,
+        data=options.data,
+        jpeg=options.jpeg,
     )
     folder = options.out or (lambda run: results_folder(run.norm))
     histories = run_all(runs, folder, weights=options.weights, **_side_by_side(options))
     print(field_report(runs, histories))
+    if options.jpeg is not None:
+        from common.compression import describe
+        from common.data import load_images
+
+        print(f"\n{describe(load_images(options.data), options.jpeg)}")
 
 
 def tables(options: argparse.Namespace) -> int:

@@ -210,6 +210,7 @@ def field_runs(
     norms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     data: str = "cifar10",
+    jpeg: int | None = None,
 ) -> list[Run]:
     """The runs of the study, seed by seed, so that what is cut short has covered every network.
 
@@ -218,10 +219,15 @@ def field_runs(
         networks, norms: only these (default: all of ``FIELD``).
         seeds: for every recipe (default: one for the source's, three for the course's).
         data: as ``load_images`` takes it.
+        jpeg: a quality at which the images are stored as JPEG first (``common.compression``).
 
-    Raises ``ValueError`` for a name that ``FIELD`` does not hold, or if nothing is left to train.
+    Raises ``ValueError`` for a name that ``FIELD`` does not hold, a quality that JPEG does not
+    know, or if nothing is left to train.
     """
+    from common.compression import check_quality
     from common.studies import Run
+
+    ending = "" if jpeg is None else f"-jpeg{check_quality(jpeg)}"
 
     for what, asked, known in (
         ("recipe", recipes, list(RECIPES)),
@@ -242,7 +248,7 @@ def field_runs(
         and entry.norm in (norms or (entry.norm,))
     ]
     runs = [
-        Run(entry.network, entry.norm, recipe, data=data, label=which)
+        Run(entry.network, entry.norm, recipe, data=data, label=f"{which}{ending}", jpeg=jpeg)
         for seed, which in sorted(asked_for, key=lambda pair: pair[0])
         for entry in entries
         if (recipe := recipe_of(entry, which, seed))

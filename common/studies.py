@@ -39,6 +39,7 @@ class Run:
         groups: of GroupNorm, where it is not the network's own choice.
         label: what tells runs of one network, norm and seed apart (part of the file's name).
         train_images: how many of the training images to train on, None for all of them.
+        jpeg: the quality at which the images are stored as JPEG before, None for as they are.
         builder: what makes a network that ``common.models`` does not know; called like the
             builders there, with ``norm``, ``classes``, ``image_size`` and perhaps ``groups``.
     """
@@ -51,6 +52,7 @@ class Run:
     groups: int | None = None
     label: str = ""
     train_images: int | None = None
+    jpeg: int | None = None
     builder: Callable[..., nn.Module] | None = None
 
     @property
@@ -235,6 +237,10 @@ def _groups(runs: Sequence[Run], together: int) -> list[list[Run]]:
 
 
 def _images_of(run: Run, data: ImageData) -> ImageData:
+    if run.jpeg is not None:
+        from common.compression import compress
+
+        data = compress(data, run.jpeg)
     if run.validation:
         data = hold_out(data, size=min(5000, len(data.train) // 2))
     return data if run.train_images is None else _first_images(data, run.train_images)

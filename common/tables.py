@@ -59,6 +59,7 @@ class Results:
         course: runs of the course's network by label (see ``COURSE_LABELS``).
         field_runs: runs of a network and norm of the field with the ``source``'s or ``course``'s
             recipe, ``(network, norm, recipe) -> runs``.
+        compressed: likewise, the runs on images that were stored as JPEG first.
         search: rows of the log of how the course's network was chosen, as text by column.
         benchmark: what ``python -m common benchmark`` measured, or None.
         left_out: runs that are there and do not count.
@@ -68,6 +69,7 @@ class Results:
     counts: Callable[[Path], bool] = Path.exists
     course: dict[str, list[History]] = field(default_factory=dict)
     field_runs: dict[tuple[str, str, str], list[History]] = field(default_factory=dict)
+    compressed: dict[tuple[str, str, str], list[History]] = field(default_factory=dict)
     search: list[dict[str, str]] = field(default_factory=list)
     benchmark: dict[str, Any] | None = None
     left_out: list[Path] = field(default_factory=list)
@@ -84,8 +86,9 @@ def load_results(root: str | Path = ROOT) -> Results:
         name = "-".join(part for part in ("course", norm, label) if part)
         results.course.setdefault(label, []).extend(_load(results, norm, name))
     for entry, which in itertools.product(FIELD, RECIPES):
-        runs = _load(results, entry.norm, f"{entry.network}-{entry.norm}-{which}")
-        results.field_runs[entry.network, entry.norm, which] = runs
+        key, name = (entry.network, entry.norm, which), f"{entry.network}-{entry.norm}-{which}"
+        results.field_runs[key] = _load(results, entry.norm, name)
+        results.compressed[key] = _load(results, entry.norm, f"{name}-jpeg*")
     log = root / "common" / "results" / "search.csv"
     if results.counts(log):
         with log.open(encoding="utf-8", newline="") as file:
@@ -383,6 +386,42 @@ def field_findings(results: Results, entries: Sequence[Entry] = FIELD) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def compression_table(results: Results) -> str:
+    """What it cost to store the images as JPEG (once more) before the training; may be empty."""
+    rows = []
+    for (network, norm, which), runs in results.compressed.items():
+        plain = _finished(results.field_runs.get((network, norm, which), []))
+        for (_, dataset), mine in _groups(_finished(runs)):
+            original = [run for run in plain if dataset.startswith(f"{run.dataset}, ")]
+            if not original:
+                continue
+            one, other = ([run.test_accuracy for run in some] for some in (mine, original))
+            interval = DASH
+            if min(len(one), len(other)) > 1:
+                found = compare_means(one, other)
+                interval = f"{_signed(found.low)} to {_signed(found.high)}"
+            rows.append(
+                [
+                    f"`{network}`",
+                    LABELS[norm],
+                    f"the {which}'s",
+                    original[0].dataset,
+                    _accuracy(original),
+                    dataset.removeprefix(f"{original[0].dataset}, "),
+                    _accuracy(mine),
+                    _signed(fmean(one) - fmean(other)),
+                    interval,
+                ]
+            )
+    if not rows:
+        return ""
+    header = (
+        *("Network", "Norm", "Recipe", "Images", "Test %"),
+        *("The same images", "Test %", "Points", "95 % interval"),
+    )
+    return "**What compression costs**\n\n" + markdown(header, rows, "llllrlrrr")
+
+
 def _away(points: float) -> str:
     return f"{abs(points):.2f} points {'below' if points < 0 else 'above'}"
 
@@ -425,6 +464,7 @@ def _recipe_words(source: Source) -> str:
 def field_section(results: Results) -> str:
     """The whole field: table, findings, notes and recipes."""
     parts = [field_table(results), field_findings(results), field_notes(results)]
+    parts.append(compression_table(results))
     recipes = "**The sources' recipes, and what was repaired**\n\n" + source_notes()
     return "\n\n".join(part for part in [*parts, recipes] if part)
 
@@ -745,9 +785,15 @@ def field_report(runs: Sequence[Run], histories: Sequence[History]) -> str:
     """What the command line says after a study of the field: the networks that were trained."""
     results = Results(ROOT)
     for run, history in zip(runs, histories, strict=True):
-        key = (run.network, run.norm, run.label)
-        results.field_runs.setdefault(key, []).append(history)
+        which, _, jpeg = run.label.partition("-")
+        table = results.compressed if jpeg else results.field_runs
+        table.setdefault((run.network, run.norm, which), []).append(history)
+    if results.compressed:
+        # On their own these runs say little: those on the images as they are belong beside them.
+        kept = load_results(ROOT).field_runs
+        results.field_runs |= {key: kept[key] for key in results.compressed if key in kept}
     done = {key[:2] for key in results.field_runs}
     entries = [entry for entry in FIELD if (entry.network, entry.norm) in done]
     parts = [field_table(results, entries), field_findings(results, entries)]
+    parts.append(compression_table(results))
     return "\n\n".join(part for part in parts if part)

@@ -226,6 +226,38 @@ def test_a_network_below_its_claim_or_within_the_spread_is_named(root):
     assert "not so: `skip-48k` BatchNorm (+0.17 ± 1.26)" in text
 
 
+def test_runs_on_compressed_images_are_set_beside_those_on_the_same_images_as_they_are(root):
+    same = "CIFAR-10 (JPEG copy)"
+    accuracy = iter([80.0, 81.0, 79.0, 80.0])
+    for jpeg, ending in ((None, ""), (75, ", stored as JPEG 75")):
+        runs = field_runs(["course"], ["skip-48k"], ["batch"], [1, 2], jpeg=jpeg)
+        for run in runs:
+            keep(root, run, next(accuracy), dataset=f"{same}{ending}")
+    update(load_results(root))
+    text = section(root, "README.md", "field")
+    field, compression = text.split("What compression costs")
+    assert cells(field, "`skip-48k` | BatchNorm")[6] == "80.50 ± 0.71 (n = 2)"
+    row = cells(compression, "`skip-48k` | BatchNorm")
+    assert row[2:8] == [
+        "the course's",
+        same,
+        "80.50 ± 0.71 (n = 2)",
+        "stored as JPEG 75",
+        "79.50 ± 0.71 (n = 2)",
+        "−1.00",
+    ]
+    assert row[8].startswith("−4.04 to +2.04")
+
+
+def test_without_runs_on_the_images_as_they_are_compression_is_not_judged(root):
+    for run in field_runs(["course"], ["skip-48k"], ["batch"], [1], jpeg=75):
+        keep(root, run, 80.0, dataset="CIFAR-10, stored as JPEG 75")
+    update(load_results(root))
+    text = section(root, "README.md", "field")
+    assert "What compression costs" not in text
+    assert cells(text, "`skip-48k` | BatchNorm")[6] == "–"
+
+
 def test_recipes_run_on_different_images_are_not_compared(root):
     datasets = {"source": "CIFAR-10", "course": "CIFAR-10 (JPEG copy)"}
     for run in field_runs(networks=["skip-48k"], norms=["batch"], seeds=[1]):
