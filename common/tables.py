@@ -383,7 +383,34 @@ def field_findings(results: Results, entries: Sequence[Entry] = FIELD) -> str:
             f"On the same images {share} beat their source's recipe by more than the standard "
             "deviation over seeds" + (f"; not so: {', '.join(close)}." if close else ".")
         )
+    if apart := _norms_apart(results, entries):
+        lines.append(
+            "From the best norm to the worst, with the source's recipe and then the course's: "
+            f"{'; '.join(apart)}."
+        )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _norms_apart(results: Results, entries: Sequence[Entry]) -> list[str]:
+    """How far the norms lie apart in each network that was trained with several, both ways."""
+    lines = []
+    for network in dict.fromkeys(entry.network for entry in entries):
+        mine = [entry for entry in entries if entry.network == network]
+        both = [[_finished(runs) for runs in _both(results, entry)] for entry in mine]
+        runs = [run for pair in both for some in pair for run in some]
+        if (
+            len(mine) < 2
+            or not all(all(pair) for pair in both)
+            or len({run.dataset for run in runs}) > 1
+        ):
+            continue
+        points = [
+            [fmean(run.test_accuracy for run in some) for some in which]
+            for which in zip(*both, strict=True)
+        ]
+        source, course = (max(some) - min(some) for some in points)
+        lines.append(f"`{network}` {source:.2f} and {course:.2f} points")
+    return lines
 
 
 def compression_table(results: Results) -> str:

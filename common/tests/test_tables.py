@@ -258,6 +258,19 @@ def test_without_runs_on_the_images_as_they_are_compression_is_not_judged(root):
     assert cells(text, "`skip-48k` | BatchNorm")[6] == "–"
 
 
+def test_the_distance_between_the_norms_is_told_for_both_recipes(root):
+    accuracy = iter([79.0, 70.0, 71.5, 80.0, 81.0, 80.5])
+    for which in ("source", "course"):
+        for run in field_runs([which], ["skip-48k"], seeds=[1]):
+            keep(root, run, next(accuracy))
+    keep(root, field_runs(["course"], ["wide-31k"], ["batch"], [1])[0], 60.0)
+    update(load_results(root))
+    text = section(root, "README.md", "field")
+    assert "then the course's: `skip-48k` 9.00 and 1.00 points.\n" in text
+    # A lesson has one norm of each network: nothing to tell apart.
+    assert "best norm" not in section(root, "Batch-Norm/README.md", "results")
+
+
 def test_recipes_run_on_different_images_are_not_compared(root):
     datasets = {"source": "CIFAR-10", "course": "CIFAR-10 (JPEG copy)"}
     for run in field_runs(networks=["skip-48k"], norms=["batch"], seeds=[1]):
