@@ -266,6 +266,72 @@ def comparison(
     return figure
 
 
+@styled
+def slopes(
+    before: Sequence[History],
+    after: Sequence[History],
+    names: tuple[str, str],
+    *,
+    words: str = "",
+) -> Figure:
+    """The same networks and norms trained in two ways: a panel a network, a line a norm.
+
+    The points are means of the last epoch's test accuracy, with the standard deviation over seeds
+    where there are several. Below each way stands how far its norms lie apart, from the best to
+    the worst.
+
+    Args:
+        before, after: runs in the one way and in the other.
+        names: what the two ways are called.
+        words: instead of the title's usual words.
+
+    Raises ``ValueError`` without histories, for a history without epochs, or if no network was
+    trained in both ways with at least two norms.
+    """
+    tables = []
+    for runs in map(_histories, (before, after)):
+        table: dict[str, dict[str, list[float]]] = {}
+        for run in runs:
+            mine = table.setdefault(run.network, {}).setdefault(run.norm, [])
+            mine.append(run.epochs[-1]["test_accuracy"])
+        tables.append(table)
+    both = {
+        network: [norm for norm in sorted(tables[0][network], key=_norm_order) if norm in others]
+        for network, others in tables[1].items()
+        if network in tables[0]
+    }
+    both = {network: norms for network, norms in both.items() if len(norms) > 1}
+    some(both, "networks trained in both ways with at least two norms")
+    title = words or f"test accuracy, {names[0]} and {names[1]}"
+    figure = start(heading(_titles([*before, *after]), title), 3.6)
+    panels = figure.subplots(1, len(both), sharey=True, squeeze=False)[0]
+    look = looks(list(dict.fromkeys(norm for norms in both.values() for norm in norms)))
+    for axes, (network, norms) in zip(panels, both.items(), strict=True):
+        values = [[np.array(table[network][norm]) for norm in norms] for table in tables]
+        means = np.array([[seeds.mean() for seeds in way] for way in values])
+        for k, norm in enumerate(norms):
+            errors = [way[k].std(ddof=1) if len(way[k]) > 1 else 0 for way in values]
+            axes.errorbar(
+                [0, 1], means[:, k], yerr=errors, color=look[norm].colour, linewidth=2,
+                marker=look[norm].marker, markersize=8, markeredgewidth=2, elinewidth=1.4,
+            )  # fmt: skip
+        apart = np.ptp(means, axis=1)
+        ticks = [f"{n}\n{a:.1f} points apart" for n, a in zip(names, apart, strict=True)]
+        axes.set_xticks([0, 1], [plain(tick) for tick in ticks])
+        axes.set_xlim(-0.5, 1.5)
+        axes.set_xlabel(plain(network))
+        axes.grid(axis="x", visible=False)
+        figure.alt += f" {network}: norms {apart[0]:.2f} and {apart[1]:.2f} points apart."
+    panels[0].set_ylabel("test accuracy in %\n(the axis does not start at 0)")
+    norms = sorted(look, key=_norm_order)
+    legend = [_key(plain(look[n].label), look[n].colour, marker=look[n].marker) for n in norms]
+    seeds = max(len(runs) for table in tables for ways in table.values() for runs in ways.values())
+    if seeds > 1:
+        legend.append(_key("mean ± sd over seeds", marker="|", markersize=9, linestyle=""))
+    legends(figure, legend)
+    return figure
+
+
 def _point(axes: Axes, y: float, values: np.ndarray, look: Look) -> str:
     """The seeds, their mean ± standard deviation and both in figures; returns the figures."""
     mean = float(values.mean())

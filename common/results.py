@@ -44,6 +44,24 @@ def course_histories(norm: str) -> list[History]:
     return load_histories(results_folder(norm), f"course-{norm}-seed*.json")
 
 
+def field_histories(network: str, recipe: str) -> list[History]:
+    """The shipped runs of a network of the field, all norms, with one recipe.
+
+    ``recipe`` is ``source`` or ``course``. Raises ``FileNotFoundError`` if there is no such run.
+    """
+    found = []
+    for norm in LESSONS:
+        pattern = f"{network}-{norm}-{recipe}-seed*.json"
+        if any(results_folder(norm).glob(pattern)):
+            found += load_histories(results_folder(norm), pattern)
+    if not found:
+        raise FileNotFoundError(
+            f"No run of {network!r} with the {recipe!r} recipe is shipped. Train one: "
+            f"python -m common field --networks {network} --recipes {recipe}"
+        )
+    return found
+
+
 def median_run(histories: list[History]) -> History:
     """The run whose test accuracy is the median (the lower of two middle ones).
 

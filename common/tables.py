@@ -737,6 +737,7 @@ LESSON_FIGURES = {
 TOP_FIGURES = {
     "comparison.png": "Test accuracy of the course's network with each norm, a point a seed",
     "field.png": "Test accuracy of the networks of the field, a point a seed",
+    "recipes.png": "Test accuracy of three networks with each norm and two recipes",
 }
 
 
@@ -752,7 +753,7 @@ def sections(results: Results) -> dict[str, dict[str, str]]:
     }
     top = {
         "results": [course_section(results), figures.get("comparison.png", "")],
-        "field": [field_section(results), figures.get("field.png", "")],
+        "field": [field_section(results), *map(figures.get, ("recipes.png", "field.png"))],
         "search": [search_section(results)],
         "benchmark": [benchmark_section(results)],
     }

@@ -27,7 +27,7 @@ from common.charts import (
     line_figure,
     running_statistics,
 )
-from common.curves import comparison, curves
+from common.curves import comparison, curves, slopes
 from common.drawing import (
     FAINT,
     SMALL,
@@ -72,6 +72,7 @@ __all__ = [
     "save",
     "set_mask",
     "set_numbers",
+    "slopes",
 ]
 
 RIGHT, WRONG = "#1B7837", "#B2182B"

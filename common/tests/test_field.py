@@ -11,6 +11,7 @@ from common.field import FIELD, PLAIN, SEEDS, SKIP, WIDE, field_runs
 from common.models import NETWORKS, build, count_parameters
 from common.optimisers import cycled_momentum, learning_rate_factor, make_optimisers
 from common.recipes import course_recipe
+from common.results import field_histories
 from common.training import History, Recipe
 
 
@@ -151,3 +152,16 @@ def test_a_history_from_before_these_settings_still_loads(tmp_path):
 def test_patience_must_not_be_negative():
     with pytest.raises(ValueError, match="patience is -1; it must be 0 or more"):
         replace(Recipe(), patience=-1)
+
+
+def test_a_lesson_finds_the_shipped_runs_of_a_network_with_every_norm():
+    runs = field_histories("wide-31k", "source")
+    assert [(run.network, run.norm) for run in runs] == [
+        ("wide-31k", norm) for norm in ("batch", "group", "layer")
+    ]
+    assert all(run.recipe.batch_size == 512 for run in runs)
+
+
+def test_a_network_that_is_not_shipped_names_the_command_that_trains_it():
+    with pytest.raises(FileNotFoundError, match="field --networks wide-99k --recipes source"):
+        field_histories("wide-99k", "source")

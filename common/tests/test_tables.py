@@ -378,6 +378,20 @@ def test_figures_are_drawn_from_results_and_shown_in_the_readme(root):
     assert first.read_bytes() == drawn[first.relative_to(root).as_posix()]
 
 
+def test_the_two_recipes_are_drawn_for_networks_that_have_every_norm_with_both(root):
+    for run in field_runs(["source", "course"], ["wide-31k", "plain-47k"], seeds=[1]):
+        keep(root, run, 75.0)
+    keep(root, field_runs(["course"], ["skip-48k"], ["batch"], seeds=[1])[0], 80.0)
+    drawn = {path.name for path in figures.draw(root)}
+    assert "recipes.png" in drawn
+    shown = figures._several_norms(load_results(root), "course")
+    assert {(run.network, run.norm) for run in shown} == {
+        ("wide-31k", norm) for norm in ("batch", "group", "layer")
+    }
+    update(load_results(root))
+    assert "](common/results/recipes.png)" in section(root, "README.md", "field")
+
+
 def test_figures_of_the_field_show_one_recipe_never_a_mixture(root):
     def shown() -> set[str]:
         pairs = [(entry.network, entry.norm) for entry in FIELD]

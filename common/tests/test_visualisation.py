@@ -106,6 +106,7 @@ FIGURES = {
     "three panels": lambda: show.curves(RUNS, ("accuracy", "loss", "learning_rate")),
     "comparison": lambda: show.comparison(RUNS, marks={"goal": 80}),
     "networks": lambda: show.comparison([*RUNS, history(network="other")]),
+    "slopes": lambda: show.slopes(RUNS, RUNS[::-1], ("one way", "another way")),
     "confusion": lambda: show.confusion(DATA, logits_for(DATA, {0: 1}), norm="group"),
     "confusion of 100": lambda: show.confusion(
         image_data(100, 16, 100, 200), logits_for(image_data(100, 16, 100, 200), {0: 1, 3: 7})
@@ -502,6 +503,29 @@ def test_comparison_of_networks_keeps_the_norms_apart():
         "course",
         "plain-18k",
     ]
+
+
+def test_slopes_join_the_means_of_each_norm_and_say_how_far_they_lie_apart():
+    before = [history("batch", 1, 80.0), history("group", 1, 70.0), history("none", 1, 10.0)]
+    after = [history("group", s, f) for s, f in ((1, 81.0), (2, 83.0))] + [
+        history("batch", 1, 82.5)
+    ]
+    only_once = [history("batch", network="other"), history("group", network="other")]
+    figure = show.slopes(before, after + only_once, ("old", "new"))
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "course"
+    lines = [
+        line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() == 2
+    ]
+    assert [list(line.get_ydata()) for line in lines] == [[80.0, 82.5], [70.0, 82.0]]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["old\n10.0 points apart", "new\n0.5 points apart"]
+    assert legend_of(figure) == ["BatchNorm", "GroupNorm", "mean ± sd over seeds"]
+
+
+def test_slopes_need_a_network_trained_both_ways_with_two_norms():
+    with pytest.raises(ValueError, match="no networks trained in both ways"):
+        show.slopes([history()], [history()], ("old", "new"))
 
 
 # --- mistakes -------------------------------------------------------------------------------------
