@@ -589,16 +589,20 @@ def search_section(results: Results, most: int = 12) -> str:
 
 def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
     """A table norm × learning rate of the course's network, where the log has all of a grid."""
-    found: dict[str, dict[tuple[str, float], float]] = {}
+    found: dict[str, dict[tuple[str, float], list[float]]] = {}
     for row in rows:
         if row["name"] == "course" and row.get("validation_accuracy"):
             at = row["norm"], float(row["learning_rate"])
-            found.setdefault(row["epochs"], {})[at] = float(row["validation_accuracy"])
+            mine = found.setdefault(row["epochs"], {}).setdefault(at, [])
+            mine.append(float(row["validation_accuracy"]))
     text = ""
-    for epochs, grid in found.items():
-        rates = sorted({rate for _, rate in grid})
-        if len(rates) < 2 or set(grid) != set(itertools.product(LESSONS, rates)):
+    for epochs, runs in found.items():
+        rates = sorted({rate for _, rate in runs})
+        if len(rates) < 2 or set(runs) != set(itertools.product(LESSONS, rates)):
             continue
+        grid = {at: fmean(mine) for at, mine in runs.items()}
+        most = max(map(len, runs.values()))
+        made = "one run each" if most == 1 else f"means of up to {most} runs"
         table = []
         for norm in LESSONS:
             best = max(rates, key=lambda rate: grid[norm, rate])
@@ -607,7 +611,7 @@ def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
             table.append([LABELS[norm], *cells])
         header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in rates)]
         text += f"{markdown(header, table, 'l' + 'r' * len(rates))}\n\n"
-        text += f"The course's network, {epochs} epochs, one run each.\n\n"
+        text += f"The course's network, {epochs} epochs, {made}.\n\n"
     return text
 
 

@@ -322,6 +322,11 @@ def test_learning_rates_tried_with_every_norm_become_a_grid_with_the_best_in_bol
     assert cells(text, "Validation %")[1:] == ["0.1", "0.2"]
     assert cells(text, "BatchNorm") == ["BatchNorm", "81.00", "**82.00**"]
     assert cells(text, "LayerNorm") == ["LayerNorm", "**79.50**", "79.00"]
+    assert "4 epochs, one run each" in text
+    again = rows[3] | {"validation_accuracy": "82"}  # batch norm at 0.1, another seed
+    text = tables.learning_rate_grid([*rows, again])
+    assert cells(text, "BatchNorm") == ["BatchNorm", "81.50", "**82.00**"]
+    assert "4 epochs, means of up to 2 runs" in text
     assert tables.learning_rate_grid(rows[1:]) == ""  # a grid with a hole compares nothing fairly
 
 
