@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "training",
         "seeds",
         "jobs",
+        "together",
     )
     add("train", train, "Train one network.", "norm", "network", "data", "training", "seed", "out")
     add(
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "seeds",
         "jobs",
+        "together",
         "tuned",
     )
     add(
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "field",
         "data",
         "jobs",
+        "together",
     )
     add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
     add("tables", tables, "Bring the tables of all READMEs up to date.", "check")
@@ -160,9 +163,12 @@ def _seeds(command: argparse.ArgumentParser) -> None:
 
 def _jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
+    command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
+
+
+def _together(command: argparse.ArgumentParser) -> None:
     text = "for a GPU: runs trained as one if they differ in their seed alone (default: 1)"
     command.add_argument("--together", type=int, default=1, help=text)
-    command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
 def _tuned(command: argparse.ArgumentParser) -> None:
@@ -180,7 +186,11 @@ def _benchmark(command: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, help="in which all ways take turns (default: 3; quick: 1)")
     add("--to-70", action="store_true", help="also train until 70 %% of the test images are right")
     add("--profile", action="store_true", help="also list the operators a step spends its time in")
-    add("--accelerated", action="store_true", help="also time the step accelerated")
+    add(
+        "--accelerated",
+        action="store_true",
+        help="also compiled, in bfloat16, several seeds as one",
+    )
     add("--out", type=Path, help="folder of the results (default: in runs/)")
 
 
@@ -233,6 +243,7 @@ _OPTIONS = {
     "seed": _seed,
     "seeds": _seeds,
     "jobs": _jobs,
+    "together": _together,
     "out": _out,
     "benchmark": _benchmark,
     "weights": _weights,
@@ -312,7 +323,7 @@ def comparison_table(histories: Sequence[History]) -> str:
         if mine:
             train = summarise([history.train_accuracy for history in mine])
             test = summarise([history.test_accuracy for history in mine])
-            minutes = sum(history.seconds / history.together for history in mine) / len(mine) / 60
+            minutes = sum(history.seconds for history in mine) / len(mine) / 60
             lines.append(
                 f"{LABELS.get(norm, norm):<10}  {mine[0].parameters:>10,}  {train!s:>20}  "
                 f"{test!s:>20}  {minutes:>13.1f}"
@@ -420,7 +431,7 @@ def search(options: argparse.Namespace) -> None:
         data=options.data,
     )
     folder = options.out or _folder(options)
-    rows = study.perform(runs, folder, **_side_by_side(options))
+    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device)
     log = options.log or study.default_log(options.data, folder)
     study.add_to_log(rows, log)
     print(study.table(rows))

@@ -303,7 +303,8 @@ def slopes(
     both = {network: norms for network, norms in both.items() if len(norms) > 1}
     some(both, "networks trained in both ways with at least two norms")
     title = words or f"test accuracy, {names[0]} and {names[1]}"
-    figure = start(heading(_titles([*before, *after]), title), 3.6)
+    drawn = [run for run in (*before, *after) if run.norm in both.get(run.network, ())]
+    figure = start(heading(_titles(drawn), title), 3.6)
     panels = figure.subplots(1, len(both), sharey=True, squeeze=False)[0]
     look = looks(list(dict.fromkeys(norm for norms in both.values() for norm in norms)))
     for axes, (network, norms) in zip(panels, both.items(), strict=True):
@@ -325,7 +326,7 @@ def slopes(
     panels[0].set_ylabel("test accuracy in %\n(the axis does not start at 0)")
     norms = sorted(look, key=_norm_order)
     legend = [_key(plain(look[n].label), look[n].colour, marker=look[n].marker) for n in norms]
-    seeds = max(len(runs) for table in tables for ways in table.values() for runs in ways.values())
+    seeds = max(len(way[n][k]) for n, norms in both.items() for k in norms for way in tables)
     if seeds > 1:
         legend.append(_key("mean ± sd over seeds", marker="|", markersize=9, linestyle=""))
     legends(figure, legend)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import visualisation
-from common.field import FIELD, RECIPES
+from common.field import FIELD
 from common.results import load_weights, median_run, weights_of
 from common.settings import ROOT
-from common.tables import Results, lesson_networks, load_results
+from common.tables import Results, both_ways, lesson_networks, load_results
 from common.theme import LESSONS
 from common.training import History, predict
 
@@ -45,26 +45,13 @@ def _all_norms(results: Results) -> Iterator[tuple[str, Figure]]:
     if runs := _of_field(results, [(entry.network, entry.norm) for entry in FIELD]):
         words = f"networks of the field, the {_recipe_shown(results)}'s recipe, test accuracy"
         yield "field.png", visualisation.comparison(runs, words=words)
-    source, course = (_several_norms(results, which) for which in RECIPES)
-    if source and course:
+    if pairs := [pair for network in both_ways(results).values() for pair in network]:
+        source, course = (
+            [run for runs in which for run in runs] for which in zip(*pairs, strict=True)
+        )
         names = ("source's recipe", "course's recipe")
         words = "the same networks, trained with two recipes"
         yield "recipes.png", visualisation.slopes(source, course, names, words=words)
-
-
-def _several_norms(results: Results, recipe: str) -> list[History]:
-    """The runs with this recipe of the networks that have runs of every norm with both recipes."""
-    shown = []
-    for network in dict.fromkeys(entry.network for entry in FIELD):
-        norms = [entry.norm for entry in FIELD if entry.network == network]
-        runs = {
-            (norm, which): _finished(results.field_runs.get((network, norm, which), []))
-            for norm in norms
-            for which in RECIPES
-        }
-        if len(norms) > 1 and all(runs.values()):
-            shown += [run for norm in norms for run in runs[norm, recipe]]
-    return shown
 
 
 def _of_lesson(results: Results, norm: str) -> Iterator[tuple[str, Figure]]:

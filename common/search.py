@@ -418,12 +418,7 @@ def plan(
 
 
 def perform(
-    runs: Sequence[Run],
-    folder: Path,
-    *,
-    jobs: int | None = None,
-    together: int = 1,
-    device: str | None = None,
+    runs: Sequence[Run], folder: Path, *, jobs: int | None = None, device: str | None = None
 ) -> list[Row]:
     """Perform the runs that ``folder`` does not hold yet; a row for each of all, in order.
 
@@ -432,7 +427,7 @@ def perform(
     classes = {name: len(load_images(name).classes) for name in {run.data for run in runs}}
     # Counted first: a norm that does not fit is found before anything is trained.
     counts = [_parameters(run, classes[run.data]) for run in runs]
-    histories = run_all(runs, folder, jobs=jobs, together=together, device=device)
+    histories = run_all(runs, folder, jobs=jobs, device=device)
     for run, history, count in zip(runs, histories, counts, strict=True):
         if history.parameters not in (0, count):  # 0: it diverged in its first epoch
             raise ValueError(
@@ -479,8 +474,6 @@ def as_row(run: Run, history: History, parameters: int) -> Row:
     last = history.epochs[-1] if history.epochs else None
     threads = "1 thread" if history.threads == 1 else f"{history.threads} threads"
     clock = f"{history.seconds:.0f} s on the clock, {threads}, {history.device}"
-    if history.together > 1:
-        clock += f", {history.together} networks as one"
     notes = [
         OVER_LIMIT if parameters >= LIMIT else "",
         history.failure,

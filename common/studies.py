@@ -104,7 +104,7 @@ def run_all(
         folder: where the files go: one folder, or a function that names each run's own.
         jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
         together: how many runs that differ in their seed alone are trained as one, above 0: for a
-            GPU, see ``common.together``.
+            GPU, see ``common.together``. What is cut off goes on only in the same company.
 
     Raises:
         ValueError: two runs of one name, a file of that name that holds a different run, or
@@ -119,17 +119,20 @@ def run_all(
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
     missing = [run for run in runs if not _is_done(run, folder_of(run), weights)]
-    groups = _groups(missing, together)
+    groups = _groups(missing, together, folder_of)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
-    images = {name: load_images(name) for name in dict.fromkeys(run.data for run in missing)}
+    images = {}
+    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in missing):
+        plain = load_images(name)
+        images[name, jpeg] = plain if jpeg is None else _compressed(plain, jpeg)
     joblib.Parallel(n_jobs=jobs)(
         joblib.delayed(_perform_group)(
             group,
-            images[group[0].data],
+            images[group[0].data, group[0].jpeg],
             [folder_of(run) for run in group],
             threads=threads,
             progress=progress,
@@ -151,9 +154,9 @@ def perform(
     device: str | None = None,
     weights: bool = False,
 ) -> History:
-    """One run, from its images to its files in ``folder``."""
+    """One run, from its images (compressed already, if so asked) to its files in ``folder``."""
     data, model = _images_of(run, data), _model_of(run, data)
-    checkpoint = folder / f".{run.name}.checkpoint"
+    checkpoint = _checkpoint(run, folder)
     try:
         history = fit(
             model,
@@ -219,28 +222,43 @@ def _perform_group(
         perform(runs[0], data, folders[0], progress=progress, **options)
 
 
-def _groups(runs: Sequence[Run], together: int) -> list[list[Run]]:
-    """The runs in groups that can be trained as one, none larger than ``together``."""
+def _groups(
+    runs: Sequence[Run], together: int, folder_of: Callable[[Run], Path]
+) -> list[list[Run]]:
+    """The runs in groups that can be trained as one, none larger than ``together``.
+
+    A group stands where its first run stood, so that runs in groups of one keep their order.
+    """
     if together < 1:
         raise ValueError(f"together is {together}; it must be 1 or more.")
-    alike: dict[object, list[Run]] = {}
-    for place, run in enumerate(runs):
-        # No two networks share the moments at which a plateau lowers the learning rate.
-        alone = place if run.recipe.schedule == "plateau" else None
-        key = replace(run, recipe=replace(run.recipe, seed=0)), alone
-        alike.setdefault(key, []).append(run)
-    return [
-        group[start : start + together]
-        for group in alike.values()
-        for start in range(0, len(group), together)
-    ]
+    groups: list[list[Run]] = []
+    open_groups: dict[object, list[Run]] = {}
+    for run in runs:
+        key = replace(run, recipe=replace(run.recipe, seed=0))
+        # One that was cut off on its own goes on on its own.
+        alone = (
+            together == 1 or not run.recipe.stackable or _checkpoint(run, folder_of(run)).exists()
+        )
+        group = [] if alone else open_groups.setdefault(key, [])
+        if not group:
+            groups.append(group)
+        group.append(run)
+        if len(group) == together:
+            open_groups.pop(key, None)
+    return groups
+
+
+def _checkpoint(run: Run, folder: Path) -> Path:
+    return folder / f".{run.name}.checkpoint"
+
+
+def _compressed(data: ImageData, quality: int) -> ImageData:
+    from common.compression import compress
+
+    return compress(data, quality)
 
 
 def _images_of(run: Run, data: ImageData) -> ImageData:
-    if run.jpeg is not None:
-        from common.compression import compress
-
-        data = compress(data, run.jpeg)
     if run.validation:
         data = hold_out(data, size=min(5000, len(data.train) // 2))
     return data if run.train_images is None else _first_images(data, run.train_images)

@@ -206,7 +206,7 @@ def course_table(runs: Sequence[History]) -> str:
                 f"**{test.mean:.2f}**" + _accuracy(mine).removeprefix(f"{test.mean:.2f}"),
                 interval,
                 _numbers({run.recipe.epochs for run in done}),
-                f"{fmean(run.seconds / run.together for run in done) / 60:.1f}",
+                f"{fmean(run.seconds for run in done) / 60:.1f}",
                 _each(map(_device, done)),
                 dataset,
             ]
@@ -391,26 +391,34 @@ def field_findings(results: Results, entries: Sequence[Entry] = FIELD) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _norms_apart(results: Results, entries: Sequence[Entry]) -> list[str]:
-    """How far the norms lie apart in each network that was trained with several, both ways."""
-    lines = []
+def both_ways(
+    results: Results, entries: Sequence[Entry] = FIELD
+) -> dict[str, list[tuple[list[History], list[History]]]]:
+    """Networks with several norms that have finished runs of each, both ways, on the same images.
+
+    ``network -> [(the source's runs, the course's runs), …]``, a pair a norm.
+    """
+    found = {}
     for network in dict.fromkeys(entry.network for entry in entries):
         mine = [entry for entry in entries if entry.network == network]
-        both = [[_finished(runs) for runs in _both(results, entry)] for entry in mine]
-        runs = [run for pair in both for some in pair for run in some]
-        if (
-            len(mine) < 2
-            or not all(all(pair) for pair in both)
-            or len({run.dataset for run in runs}) > 1
-        ):
-            continue
+        both = [tuple(map(_finished, _both(results, entry))) for entry in mine]
+        datasets = {run.dataset for pair in both for runs in pair for run in runs}
+        if len(mine) > 1 and all(map(all, both)) and len(datasets) == 1:
+            found[network] = both
+    return found
+
+
+def _norms_apart(results: Results, entries: Sequence[Entry]) -> list[str]:
+    """How far the norms of a network lie apart with each recipe, a piece of text a network."""
+    texts = []
+    for network, both in both_ways(results, entries).items():
         points = [
-            [fmean(run.test_accuracy for run in some) for some in which]
+            [fmean(run.test_accuracy for run in runs) for runs in which]
             for which in zip(*both, strict=True)
         ]
-        source, course = (max(some) - min(some) for some in points)
-        lines.append(f"`{network}` {source:.2f} and {course:.2f} points")
-    return lines
+        source, course = (max(norms) - min(norms) for norms in points)
+        texts.append(f"`{network}` {source:.2f} and {course:.2f} points")
+    return texts
 
 
 def compression_table(results: Results) -> str:
@@ -589,14 +597,16 @@ def search_section(results: Results, most: int = 12) -> str:
 
 def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
     """A table norm × learning rate of the course's network, where the log has all of a grid."""
-    found: dict[str, dict[tuple[str, float], list[float]]] = {}
+    same = ("epochs", "parameters", "optimiser", "train_images")
+    found: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = {}
     for row in rows:
-        if row["name"] == "course" and row.get("validation_accuracy"):
+        finished = row.get("epochs_done", row["epochs"]) == row["epochs"]
+        if row["name"] == "course" and finished and row.get("validation_accuracy"):
             at = row["norm"], float(row["learning_rate"])
-            mine = found.setdefault(row["epochs"], {}).setdefault(at, [])
-            mine.append(float(row["validation_accuracy"]))
+            grid = found.setdefault(tuple(row.get(name, "") for name in same), {})
+            grid.setdefault(at, []).append(float(row["validation_accuracy"]))
     text = ""
-    for epochs, runs in found.items():
+    for (epochs, *_), runs in found.items():
         rates = sorted({rate for _, rate in runs})
         if len(rates) < 2 or set(runs) != set(itertools.product(LESSONS, rates)):
             continue
@@ -741,7 +751,7 @@ LESSON_FIGURES = {
 TOP_FIGURES = {
     "comparison.png": "Test accuracy of the course's network with each norm, a point a seed",
     "field.png": "Test accuracy of the networks of the field, a point a seed",
-    "recipes.png": "Test accuracy of three networks with each norm and two recipes",
+    "recipes.png": "Test accuracy of networks with each norm, trained with two recipes",
 }
 
 

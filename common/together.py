@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +52,14 @@ class Stack(nn.Module):
     Takes K batches ``(K, N, C, H, W)``, one a network, and returns ``(K, N, classes)``. The
     networks it is made of keep their own weights; ``share_out`` gives them the stack's.
 
-    Raises ``ValueError`` without networks, or if their parameters differ in name or shape.
+    Raises ``ValueError`` without networks, or if they differ in a layer.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
-        shapes = [{name: v.shape for name, v in m.state_dict().items()} for m in networks]
-        if not shapes or any(other != shapes[0] for other in shapes):
+        # What a module prints holds what its parameters do not show: groups, strides, dropout.
+        layers = [str(network) for network in networks]
+        if not layers or any(other != layers[0] for other in layers):
             raise ValueError(
                 "Only networks of the same layers can be stacked, at least one; build them with "
                 "the same network, norm and options."
@@ -101,12 +103,13 @@ def fit_together(
 
     As ``common.training.fit``, with these differences: the recipes may differ in their seed alone;
     a model whose loss stops being a number gets a ``failure`` in its history while the others go
-    on; ``seconds`` are those of all models together; ``progress`` is ``lines`` or ``none``.
+    on; all ``seconds`` are a model's share of the time of all; ``progress`` is ``lines`` or
+    ``none``; bfloat16 is left out with a warning, for under ``vmap`` only a part of the layers
+    would use it.
 
     Raises:
         ValueError: another number of recipes than models; recipes that differ in more than the
-            seed, or lower the learning rate by what one run measures (``plateau``); models of
-            different layers; what ``fit`` refuses.
+            seed or are not ``stackable``; models of different layers; what ``fit`` refuses.
     """
     _check(models, recipes, progress)
     if data.quick:
@@ -127,19 +130,19 @@ def fit_together(
         torch.manual_seed(recipes[0].seed)
         steps = len(batches) * recipes[0].epochs
         run = _Run(Stack(models).to(device), recipes[0], steps, [r.seed for r in recipes])
-        run.accelerate(Acceleration.chosen(), *_for_each(models, batches.first()))
+        run.accelerate(_acceleration(), *_first(run, batches))
         for history in histories:
             history.acceleration = str(run.acceleration)
         if checkpoint and Path(checkpoint).exists():
             run.restore(checkpoint, histories)
-        started -= histories[0].seconds
+        started -= histories[0].seconds * len(models)
         done = max(len(history.epochs) for history in histories)
         for epoch in range(done + 1, recipes[0].epochs + 1):
             if all(history.failure for history in histories):
                 break
             _one_epoch(run, models, histories, batches, data, epoch)
             for history in histories:
-                history.seconds = time.perf_counter() - started
+                history.seconds = (time.perf_counter() - started) / len(models)
                 if not history.failure:
                     watcher.epoch_done(history)
             if checkpoint:
@@ -152,33 +155,48 @@ def fit_together(
             score = evaluate(model, data.train, data, device=device)
             history.train_loss, history.train_accuracy = score
     for history in histories:
-        history.seconds = time.perf_counter() - started
+        history.seconds = (time.perf_counter() - started) / len(models)
     if checkpoint:
         Path(checkpoint).unlink(missing_ok=True)
     return histories
 
 
 def _check(models: Sequence[nn.Module], recipes: Sequence[Recipe], progress: str) -> None:
-    if len(models) != len(recipes):
+    if len(models) != len(recipes) or not models:
         raise ValueError(
-            f"{len(models)} models and {len(recipes)} recipes were given; give one recipe a model."
+            f"{len(models)} models and {len(recipes)} recipes were given; give at least one model, "
+            "and one recipe a model."
         )
     if any(replace(recipe, seed=recipes[0].seed) != recipes[0] for recipe in recipes):
         raise ValueError(
             "Networks trained as one share their recipe, the seed apart; train these one by one."
         )
-    if recipes and recipes[0].schedule == "plateau":
+    if not recipes[0].stackable:
         raise ValueError(
-            "The schedule 'plateau' lowers the learning rate of each run at another time; train "
-            "these one by one."
+            "With the schedule 'plateau' or with RandAugment no two networks can be trained as "
+            "one; train these one by one."
         )
     if progress == "bar":
         raise ValueError("One bar cannot show several runs; choose the progress lines or none.")
 
 
-def _for_each(models: Sequence[nn.Module], batch: tuple[Tensor, Tensor]) -> Iterator[Tensor]:
-    """The same batch for every model."""
-    return (part.expand(len(models), *part.shape) for part in batch)
+def _acceleration() -> Acceleration:
+    """What the environment asks for, less what does not go with networks trained as one."""
+    wanted = Acceleration.chosen()
+    if wanted.bfloat16:
+        warnings.warn(
+            "Networks trained as one do without bfloat16: vmap would use it in a part of the "
+            "layers only. Unset NORMS_BF16, or train them one by one (--together 1).",
+            stacklevel=3,
+        )
+    return replace(wanted, bfloat16=False)
+
+
+def _first(run: _Run, batches: Batches) -> tuple[Tensor, Tensor]:
+    """The same batch for every network, laid out in memory like those to come."""
+    shape = len(run.generators), batches.batch_size
+    x, y = (torch.cat([part] * shape[0]) for part in batches.first())
+    return x.unflatten(0, shape), y.view(shape)
 
 
 def _one_epoch(
@@ -197,7 +215,7 @@ def _one_epoch(
     for x, y in batches.together(run.generators):
         total += run.step(x, y)
     means = (total / (len(batches) * batches.batch_size)).T.tolist()
-    seconds = time.perf_counter() - started
+    seconds = (time.perf_counter() - started) / len(models)
     run.evaluated().share_out(models)
     for model, history, (loss, accuracy) in zip(models, histories, means, strict=True):
         history.failure = history.failure or divergence(loss, epoch, history.recipe)

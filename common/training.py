@@ -119,6 +119,15 @@ class Recipe:
             if not is_fine(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be {words}.")
 
+    @property
+    def stackable(self) -> bool:
+        """Whether networks that share the recipe can be trained as one (``common.together``).
+
+        Not where one network's own loss decides (``plateau``), nor with ``randaugment``, which
+        draws from one source of chance for all.
+        """
+        return self.schedule != "plateau" and self.augmentation != "randaugment"
+
     def shortened(self) -> Recipe:
         """The same recipe for quick mode: two epochs and small batches."""
         return replace(self, epochs=min(self.epochs, 2), batch_size=min(self.batch_size, 32))
@@ -144,7 +153,7 @@ class History:
         device, threads, versions: on what.
         acceleration: ``compiled``, ``bfloat16`` or both (see ``common.acceleration``), else empty.
         together: how many networks were trained as one (see ``common.together``); all times are
-            then those of all of them.
+            then this one's share.
         epochs: one dictionary an epoch: ``epoch`` (from 1), ``learning_rate`` (at its end),
             ``train_loss`` and ``train_accuracy`` (running averages over augmented batches while
             the weights move), ``test_loss`` and ``test_accuracy`` (evaluation mode, after the

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from common import benchmark, together, training
+from common import benchmark, studies, together, training
 from common.batches import Batches
 from common.data import ImageSet, load_images
 from common.optimisers import orthogonalise
@@ -84,7 +84,7 @@ def test_a_stack_leaves_its_networks_alone(data):
         assert all(torch.equal(v, values[n]) for n, v in model.state_dict().items())
 
 
-@pytest.mark.parametrize("norms", [("batch", "group"), ("batch", "none")])
+@pytest.mark.parametrize("norms", [("batch", "group"), ("group", "layer")])
 def test_a_stack_needs_networks_of_the_same_layers(data, norms):
     with pytest.raises(ValueError, match="same layers"):
         Stack([seeded_model("course", norm, data, 1) for norm in norms])
@@ -171,6 +171,25 @@ def test_the_callers_random_state_is_left_alone(data):
 
 
 def test_an_average_of_the_weights_is_kept_for_each(data):
+    recipe = replace(MUON, optimiser="sgd", schedule="constant", average=0.9)
+    batches = Batches(data.train, data.mean, data.std, batch_size=16)
+    models = networks(data, "skip-48k")
+    run = training._Run(Stack(models).train(), recipe, 1, SEEDS)  # from the first step on
+    for x, y in islice(batches.together(run.generators), 3):
+        run.step(x, y)
+    averages = networks(data, "skip-48k")
+    run.evaluated().share_out(averages)
+    for seed, model, average in zip(SEEDS, models, averages, strict=True):
+        alone = training._Run(model.train(), replace(recipe, seed=seed), 1)
+        for x, y in islice(batches.epoch(alone.generators[0]), 3):
+            alone.step(x, y)
+        assert_close([average], [alone.evaluated()], 2e-3)
+    run.model.share_out(models)
+    weight = next(iter(averages[0].state_dict()))
+    assert not torch.equal(averages[0].state_dict()[weight], models[0].state_dict()[weight])
+
+
+def test_an_average_of_the_weights_is_what_is_evaluated_and_kept(data):
     models, histories = trained(data, recipe=replace(MUON, average=0.9))
     for model, history in zip(models, histories, strict=True):
         assert training.evaluate(model, data.test, data).accuracy == history.test_accuracy
@@ -238,11 +257,12 @@ def test_the_checkpoint_of_other_seeds_is_refused(data, tmp_path, monkeypatch):
     [
         ({"learning_rate": 0.1}, "share their recipe"),
         ({"schedule": "plateau"}, "one by one"),
+        ({"augmentation": "randaugment"}, "one by one"),
     ],
 )
 def test_recipes_that_cannot_be_trained_as_one_are_refused(data, change, message):
     every = recipes()
-    every = [replace(r, **change) for r in every] if "schedule" in change else every
+    every = [replace(r, **change) for r in every] if "learning_rate" not in change else every
     every[0] = replace(every[0], **change)
     with pytest.raises(ValueError, match=message):
         fit_together(networks(data), data, every, progress="none")
@@ -251,6 +271,8 @@ def test_recipes_that_cannot_be_trained_as_one_are_refused(data, change, message
 def test_models_and_recipes_must_match_and_a_bar_cannot_show_them(data):
     with pytest.raises(ValueError, match="one recipe a model"):
         fit_together(networks(data), data, recipes()[:2], progress="none")
+    with pytest.raises(ValueError, match="at least one model"):
+        fit_together([], data, [], progress="none")
     with pytest.raises(ValueError, match="One bar"):
         fit_together(networks(data), data, recipes(), progress="bar")
 
@@ -287,6 +309,44 @@ def test_a_study_trains_seeds_as_one_and_everything_else_alone(tmp_path, monkeyp
 
     monkeypatch.setattr(together, "fit_together", fails)
     assert run_all(runs, tmp_path, jobs=1, together=2, weights=True) == histories
+
+
+def test_a_study_keeps_the_order_it_was_given_where_nothing_is_trained_as_one(tmp_path):
+    runs = [
+        Run("plain-11k", norm, replace(MUON, seed=seed))
+        for seed in SEEDS
+        for norm in ("group", "layer")
+    ]
+    assert studies._groups(runs, 1, lambda _: tmp_path) == [[run] for run in runs]
+    in_twos = studies._groups(runs, 2, lambda _: tmp_path)
+    assert [(group[0].norm, len(group)) for group in in_twos] == [
+        ("group", 2),
+        ("layer", 2),
+        ("group", 1),
+        ("layer", 1),
+    ]
+
+
+def test_a_run_that_was_cut_off_on_its_own_goes_on_on_its_own(tmp_path):
+    runs = [Run("plain-11k", "group", replace(MUON, seed=seed)) for seed in SEEDS]
+    (tmp_path / f".{runs[1].name}.checkpoint").touch()
+    groups = studies._groups(runs, 3, lambda _: tmp_path)
+    assert [[run.recipe.seed for run in group] for group in groups] == [[1, 3], [2]]
+
+
+def test_a_trial_batch_is_laid_out_like_those_to_come(data):
+    batches = Batches(data.train, data.mean, data.std, batch_size=16)
+    run = training._Run(Stack(networks(data)), MUON, 4, SEEDS)
+    trial, real = together._first(run, batches), next(batches.together(run.generators))
+    for one, other in zip(trial, real, strict=True):
+        assert (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype)
+
+
+def test_bfloat16_is_left_out_aloud(data, monkeypatch):
+    monkeypatch.setenv("NORMS_BF16", "1")
+    with pytest.warns(UserWarning, match="do without bfloat16"):
+        _, histories = trained(data)
+    assert [history.acceleration for history in histories] == [""] * 3
 
 
 def test_a_study_needs_at_least_one_run_at_a_time(tmp_path):
