@@ -244,6 +244,9 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
     other way round. Asked for by the plan: ``compiled``, ``bfloat16`` and ``compiled, bfloat16``,
     the bare step accelerated (one that cannot be compiled here is left out, with a warning), and
     ``2 as one`` (4, 8), as many seeds trained as one, on their own batches.
+
+    ``own, paired`` and ``fixed, paired`` are four times as many rounds of these two alone: they
+    differ by less than a shared machine's speed does from one second to the next.
     """
     device = settings.pick_device(plan.device)
     trainer = Trainer(plan.network, norm, data, device)
@@ -277,7 +280,8 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
         batches = stacked.own()
         stacked.speed(batches, WARM_UP)
         ways[f"{count} as one"] = functools.partial(stacked.speed, batches, plan.batches)
-    return in_turn(ways, plan.rounds)
+    pair = {f"{name}, paired": ways[name] for name in ("own", "fixed")}
+    return in_turn(ways, plan.rounds) | in_turn(pair, 4 * plan.rounds)
 
 
 def in_turn(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -616,7 +620,11 @@ def report(results: dict[str, Any]) -> str:
     row("    an epoch, in seconds", lambda m: images / rate("ways", "fixed")(m), ".1f")
     row(f"    bare step, {layouts[1]}", rate("ways", "other layout"), ",.0f")
     row("a / best b", lambda m: ratio(m["ways"], "own", best(m["ways"], loaders)), ".2f")
-    row("a / c", lambda m: ratio(m["ways"], "own", "fixed"), ".3f")
+    row(
+        f"a / c, {len(first['ways']['own, paired'])} rounds",
+        lambda m: ratio(m["ways"], "own, paired", "fixed, paired"),
+        ".3f",
+    )
     text = f"{layouts[0]} / {layouts[1]}"
     row(text, lambda m: ratio(m["ways"], "fixed", "other layout"), ".2f")
     for name in map(str, ACCELERATIONS):

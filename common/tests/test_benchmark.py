@@ -126,9 +126,12 @@ def test_everything_is_measured_saved_and_reported(tmp_path, at_home, few_images
     path = benchmark.save(results, tmp_path)
     assert json.loads(path.read_text()) == results
     mine = results["norms"]["layer"]
-    assert set(mine["ways"]) == {"own", "loader 0", "fixed", "other layout"}
+    paired = {"own, paired", "fixed, paired"}
+    assert set(mine["ways"]) == {"own", "loader 0", "fixed", "other layout"} | paired
     assert {"tuned", "untuned", "1 at once"} <= set(mine["processes"])
-    assert all(len(v) == 1 and v[0] > 0 for v in mine["ways"].values())
+    for name, speeds in mine["ways"].items():
+        assert len(speeds) == (4 if name in paired else 1)
+        assert min(speeds) > 0
     memory = mine["processes"]["memory"]
     assert 0 < memory["imports"] <= memory["process"]
     assert len(mine["sprint"]["test_accuracy"]) == 2  # quick mode's two epochs
@@ -151,6 +154,8 @@ def test_the_report_prints_medians_and_ratios_of_rounds():
         "loader 2": [100.0, 150.0, 105.0],
         "fixed": [200.0, 300.0, 210.0],
         "other layout": [100.0, 100.0, 100.0],
+        "own, paired": [90.0, 100.0, 300.0, 400.0],
+        "fixed, paired": [100.0, 100.0, 300.0, 800.0],
     }
     processes = {
         "tuned": [200.0] * 3,
@@ -179,7 +184,7 @@ def test_the_report_prints_medians_and_ratios_of_rounds():
     cells = {line[:34].strip(): line[34:].strip() for line in benchmark.report(results).split("\n")}
     assert cells["(a) the training loop's batches"] == "210"
     assert cells["a / best b"] == "2.00"  # 1, 2 and 2: with two workers
-    assert cells["a / c"] == "1.000"  # 0.5, 1 and 1
+    assert cells["a / c, 4 rounds"] == "0.950"  # 0.9, 1, 1 and 0.5
     assert cells["kept / given back"] == "2.00"
     assert cells["2 runs / 1 run of 2"] == "1.50"
     assert cells["peak memory in MB, kept"] == "800"
