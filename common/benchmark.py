@@ -688,6 +688,75 @@ def report(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def goals(results: dict[str, Any]) -> list[str]:
+    """What a run on a CPU should reach, whether this one did, and where not, what stood in the way.
+
+    A sentence a goal, in Markdown, figures in the order of the norms; none for results of another
+    kind of device.
+    """
+    if not results["device"].startswith("CPU"):
+        return []
+    norms = results["norms"]
+    first = next(iter(norms.values()))
+    loaders = [name for name in first["ways"] if name.startswith("loader")]
+
+    def step(measured: dict[str, Any], way: str) -> float:
+        return 1000 * results["batch_size"] / statistics.median(measured["ways"][way])
+
+    def each(value: Callable[[dict[str, Any]], float], form: str) -> str:
+        return " / ".join(format(value(measured), form) for measured in norms.values())
+
+    def sentence(
+        goal: str, value: Callable[[dict[str, Any]], float], form: str, fine: Any, why: str
+    ) -> str:
+        reached = all(fine(value(measured)) for measured in norms.values())
+        verdict = "reached" if reached else f"missed: {why}"
+        return f"{goal}: {each(value, form)}; {verdict}."
+
+    lines = [
+        sentence(
+            "The data path costs almost nothing, a / c at least 0.95",
+            lambda m: ratio(m["ways"], "own, paired", "fixed, paired"),
+            ".2f",
+            lambda v: v >= 0.95,
+            "augmentation takes time that the step does not hide",
+        ),
+        sentence(
+            "At least 1.5 times the best `DataLoader`",
+            lambda m: ratio(m["ways"], "own", best(m["ways"], loaders)),
+            ".2f",
+            lambda v: v >= 1.5,
+            "the step itself takes "
+            + each(lambda m: step(m, "own"), ".0f")
+            + " ms, to which the loader adds "
+            + each(lambda m: step(m, best(m["ways"], loaders)) - step(m, "own"), ".0f")
+            + " ms; the network would have to be cheaper for more",
+        ),
+        sentence(
+            "Less than 1,500 MB of memory",
+            lambda m: m["processes"]["memory"]["process"],
+            ",.0f",
+            lambda v: v < 1500,
+            f"importing PyTorch takes {first['processes']['memory']['imports']:,.0f} MB before "
+            "anything else; the images, the optimiser's imports and what a batch keeps for the way "
+            "back take the rest",
+        ),
+    ]
+    if all(m.get("sprint", {}).get("seconds") for m in norms.values()):
+        lines.append(
+            sentence(
+                f"{SPRINT_ACCURACY:.0f} % of the test images within 90 seconds of training",
+                lambda m: m["sprint"]["seconds"],
+                ".0f",
+                lambda v: v <= 90,
+                "it takes two epochs, for after the first the networks have "
+                + each(lambda m: m["sprint"]["test_accuracy"][0], ".0f")
+                + " %",
+            )
+        )
+    return lines
+
+
 def _line(name: str, values: Sequence[str]) -> str:
     return (f"{name:<34}" + "".join(f"{value:>12}" for value in values)).rstrip()
 

@@ -644,12 +644,17 @@ def _cell(row: dict[str, str], name: str) -> str:
 
 
 def benchmark_section(results: Results) -> str:
-    """The benchmark's own report, word for word."""
+    """The benchmark's own report, word for word, and what became of its goals."""
     if results.benchmark is None:
         return NOTHING_YET
-    from common.benchmark import report
+    from common.benchmark import goals, report
 
-    return f"```text\n{report(results.benchmark).rstrip()}\n```"
+    text = f"```text\n{report(results.benchmark).rstrip()}\n```"
+    if lines := goals(results.benchmark):
+        text += "\n\nThe goals on four CPU cores, a figure a norm:\n\n" + "\n".join(
+            f"- {line}" for line in lines
+        )
+    return text
 
 
 # A lesson's README --------------------------------------------------------------------------------

@@ -192,6 +192,23 @@ def test_the_report_prints_medians_and_ratios_of_rounds():
     epoch = lines[next(i for i, line in enumerate(lines) if line.startswith("(a)")) + 1]
     assert epoch.split()[-1] == "1.9"  # 400 images: an epoch drops the last 30
 
+    data_path, loader, memory = benchmark.goals(results)
+    assert data_path.endswith("at least 0.95: 0.95; reached.")
+    assert "`DataLoader`: 2.00; reached" in loader
+    assert memory == "Less than 1,500 MB of memory: 800; reached."
+    slower = ways | {"own": [90.0] * 3}
+    heavy = processes | {"memory": {"process": 1600.0, "imports": 300.0}}
+    sprint = {"seconds": 95.0, "test_accuracy": [61.0, 71.0]}
+    results["norms"]["group"] = {"ways": slower, "processes": heavy, "sprint": sprint}
+    _, loader, memory, sprint = benchmark.goals(results)
+    # 100 images in 1,111 ms; the loader with two workers is faster.
+    assert "missed: the step itself takes 1111 ms" in loader
+    assert "1,600; missed" in memory
+    assert "300 MB" in memory
+    assert "90 seconds of training: 95; missed" in sprint
+    assert "61 %" in sprint
+    assert benchmark.goals(results | {"device": "NVIDIA H100"}) == []
+
 
 def test_a_child_is_a_process_of_its_own():
     setup = benchmark.Setup("course", "batch", "shapes", "cpu", tuned=False)
