@@ -112,6 +112,7 @@ def run_all(
     """
     import joblib
 
+    from common.compression import compress
     from common.data import load_images
 
     folder_of = folder if callable(folder) else lambda _: Path(folder)
@@ -128,7 +129,7 @@ def run_all(
     images = {}
     for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in missing):
         plain = load_images(name)
-        images[name, jpeg] = plain if jpeg is None else _compressed(plain, jpeg)
+        images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
     joblib.Parallel(n_jobs=jobs)(
         joblib.delayed(_perform_group)(
             group,
@@ -250,12 +251,6 @@ def _groups(
 
 def _checkpoint(run: Run, folder: Path) -> Path:
     return folder / f".{run.name}.checkpoint"
-
-
-def _compressed(data: ImageData, quality: int) -> ImageData:
-    from common.compression import compress
-
-    return compress(data, quality)
 
 
 def _images_of(run: Run, data: ImageData) -> ImageData:
