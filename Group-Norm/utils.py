@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from model import NORM
+from model import NETWORKS, NORM
 from torch import nn
 
 from common import results, training
@@ -21,12 +21,22 @@ def trained(
     data: ImageData, train: bool = False, network: str = "course", seed: int = 1
 ) -> tuple[nn.Module, History]:
     """A trained network of this lesson and its history: ``common.results.train_or_load``."""
-    return results.train_or_load(NORM, data, train=train, network=network, seed=seed)
+    norm = NETWORKS.get(network, NORM)
+    return results.train_or_load(norm, data, train=train, network=network, seed=seed)
 
 
 def group_norms(net: nn.Module) -> dict[str, nn.GroupNorm]:
-    """The group norm layers of ``net`` by name, from the input to the output."""
-    return {name: m for name, m in net.named_modules() if isinstance(m, nn.GroupNorm)}
+    """The group norm layers of ``net`` by name, from the input to the output.
+
+    Raises ``ValueError`` if it has none, as ``plain-47k``.
+    """
+    found = {name: m for name, m in net.named_modules() if isinstance(m, nn.GroupNorm)}
+    if not found:
+        raise ValueError(
+            "This network holds no group norm. Choose one that does, such as NETWORK = 'course', "
+            "and run the lesson from section 5 again."
+        )
+    return found
 
 
 def regrouped(net: nn.Module, groups: int | None) -> nn.Module:

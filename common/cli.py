@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         evaluate,
         "Evaluate shipped (or your own) weights on the test images.",
         "norm",
+        "network",
         "data",
         "weights",
     )
@@ -401,10 +402,12 @@ def evaluate(options: argparse.Namespace) -> None:
     """``evaluate``: the shipped weights, or a file's, on the test images."""
     from common import training
     from common.data import load_images
-    from common.results import course_histories, load_weights, median_run, weights_of
+    from common.results import load_weights, median_run, shipped_histories, weights_of
     from common.settings import pick_device, tune_process
 
-    path = options.weights or weights_of(median_run(course_histories(options.norm)))
+    path = options.weights or weights_of(
+        median_run(shipped_histories(options.network, options.norm))
+    )
     model, about = load_weights(path)
     tune_process()
     data = load_images(options.data)

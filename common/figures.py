@@ -85,8 +85,7 @@ def _mistakes(
         if entry.norm != norm or not runs:
             continue
         run, recipe = median_run(runs), _recipe_shown(results)
-        name = f"{entry.network}-{entry.norm}-{recipe}-seed{run.seed}.safetensors"
-        if logits := _logits(folder / name, run, data):
+        if logits := _logits(folder / weights_of(run, recipe).name, run, data):
             figure = visualisation.misclassified(data, *logits, count=12, norm=norm)
             yield f"{entry.network}-misclassified.png", figure
 

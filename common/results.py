@@ -41,7 +41,31 @@ def load_histories(folder: str | Path, pattern: str = "*.json") -> list[History]
 
 def course_histories(norm: str) -> list[History]:
     """The shipped runs of the course network with this norm, one a seed."""
-    return load_histories(results_folder(norm), f"course-{norm}-seed*.json")
+    return shipped_histories("course", norm)
+
+
+def shipped_histories(network: str, norm: str) -> list[History]:
+    """The shipped runs of a network with this norm and the course's recipe, one a seed.
+
+    Raises ``FileNotFoundError`` if there is none, ``ValueError`` for a norm without a lesson.
+    """
+    if not is_shipped(network, norm):
+        raise FileNotFoundError(
+            f"The course ships no run of {network!r} with {norm} norm. Train one: "
+            f"python -m common train --network {network} --norm {norm}"
+        )
+    return load_histories(results_folder(norm), f"{_stem(network, norm)}-seed*.json")
+
+
+def is_shipped(network: str, norm: str) -> bool:
+    """Whether the course ships runs of this network with this norm and the course's recipe."""
+    return any(results_folder(norm).glob(f"{_stem(network, norm)}-seed*.json"))
+
+
+def _stem(network: str, norm: str, recipe: str = "course") -> str:
+    """What the files of a network's shipped runs begin with."""
+    # The course's network has one recipe, so its runs need no label.
+    return f"{network}-{norm}" if network == "course" else f"{network}-{norm}-{recipe}"
 
 
 def field_histories(network: str, recipe: str) -> list[History]:
@@ -51,7 +75,7 @@ def field_histories(network: str, recipe: str) -> list[History]:
     """
     found = []
     for norm in LESSONS:
-        pattern = f"{network}-{norm}-{recipe}-seed*.json"
+        pattern = f"{_stem(network, norm, recipe)}-seed*.json"
         if any(results_folder(norm).glob(pattern)):
             found += load_histories(results_folder(norm), pattern)
     if not found:
@@ -73,9 +97,9 @@ def median_run(histories: list[History]) -> History:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def weights_of(history: History) -> Path:
-    """The file of the weights that a shipped run of the course network ended with."""
-    name = f"{history.network}-{history.norm}-seed{history.seed}.safetensors"
+def weights_of(history: History, recipe: str = "course") -> Path:
+    """The file of the weights that a shipped run with this recipe (or ``source``) ended with."""
+    name = f"{_stem(history.network, history.norm, recipe)}-seed{history.seed}.safetensors"
     return results_folder(history.norm) / name
 
 
@@ -109,9 +133,12 @@ def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
     return model.eval(), about
 
 
-def load_shipped(norm: str) -> tuple[nn.Module, History]:
-    """The shipped network of a lesson, from the median seed, and the history of its run."""
-    history = median_run(course_histories(norm))
+def load_shipped(norm: str, network: str = "course") -> tuple[nn.Module, History]:
+    """A shipped network of a lesson, from the median seed, and the history of its run.
+
+    Raises ``FileNotFoundError`` if the course ships no run of it.
+    """
+    history = median_run(shipped_histories(network, norm))
     model, _ = load_weights(weights_of(history))
     return model, history
 
@@ -126,17 +153,18 @@ def train_or_load(
 ) -> tuple[nn.Module, History]:
     """A lesson's trained network and its history: shipped, or trained here and now.
 
-    It is trained if ``train`` says so, in quick mode, for another network than the course's, and
-    for images that the shipped weights were not made for. A training cut off goes on from its last
-    whole epoch when it is called again.
+    It is trained if ``train`` says so, in quick mode, for a network that is not shipped with this
+    norm, and for images that the shipped weights were not made for. A training cut off goes on
+    from its last whole epoch when it is called again.
     """
     from common import training
     from common.recipes import course_recipe
 
-    fits = network == "course" and data.name.startswith("CIFAR-10") and not data.quick
-    if fits and not train:
-        model, history = load_shipped(norm)
-        print(f"Loaded the shipped {norm} run: seed {history.seed}, {history.dataset}.")
+    fits = data.name.startswith("CIFAR-10") and not data.quick
+    if fits and not train and is_shipped(network, norm):
+        model, history = load_shipped(norm, network)
+        which = f"{network} with {norm} norm, seed {history.seed}"
+        print(f"Loaded the shipped run of {which}, {history.dataset}.")
         return model, history
     recipe = course_recipe(norm, seed)
     model = training.seeded_model(network, norm, data, seed)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from common import cli
+from common.data import load_images
 from common.field import FIELD, PLAIN, SEEDS, SKIP, WIDE, field_runs
 from common.models import NETWORKS, build, count_parameters
 from common.optimisers import cycled_momentum, learning_rate_factor, make_optimisers
 from common.recipes import course_recipe
-from common.results import field_histories
+from common.results import field_histories, load_shipped, shipped_histories, train_or_load
 from common.training import History, Recipe
 
 
@@ -164,3 +165,39 @@ def test_a_lesson_finds_the_shipped_runs_of_a_network_with_every_norm():
 def test_a_network_that_is_not_shipped_names_the_command_that_trains_it():
     with pytest.raises(FileNotFoundError, match="field --networks wide-99k --recipes source"):
         field_histories("wide-99k", "source")
+
+
+@pytest.mark.parametrize("entry", FIELD, ids=lambda entry: f"{entry.network}-{entry.norm}")
+def test_every_network_of_the_field_comes_with_weights_from_the_course_s_recipe(entry):
+    model, history = load_shipped(entry.norm, entry.network)
+    assert (history.network, history.norm) == (entry.network, entry.norm)
+    assert history.recipe == course_recipe(entry.norm, history.seed)
+    assert not model.training
+    assert count_parameters(model) == history.parameters
+
+
+def test_a_lesson_loads_the_network_whose_name_was_changed(monkeypatch, capsys):
+    data = replace(load_images("shapes"), name="CIFAR-10", quick=False)
+    _, history = train_or_load("group", data, network="plain-11k")
+    assert (history.network, history.norm) == ("plain-11k", "group")
+    assert "Loaded the shipped run of plain-11k with group norm" in capsys.readouterr().out
+
+    trained = []
+    monkeypatch.setattr("common.training.fit", lambda *_, **named: trained.append(named))
+    train_or_load("batch", data, network="plain-11k")  # not one of the field's
+    train_or_load("group", data, network="plain-11k", train=True)
+    train_or_load("group", replace(data, name="shapes"), network="plain-11k")
+    assert [run["norm"] for run in trained] == ["batch", "group", "group"]
+
+
+def test_the_weights_of_another_network_can_be_evaluated(monkeypatch, capsys):
+    monkeypatch.setattr("common.data.load_images", lambda _: load_images("shapes"))
+    assert cli.main(["evaluate", "--network", "skip-48k", "--norm", "layer"]) == 0
+    assert "skip-48k with layer norm" in capsys.readouterr().out
+
+
+def test_what_is_not_shipped_says_how_to_train_it(capsys):
+    with pytest.raises(FileNotFoundError, match="train --network plain-11k --norm layer"):
+        shipped_histories("plain-11k", "layer")
+    assert cli.main(["evaluate", "--network", "resnet-1000"]) == 2
+    assert "no run of 'resnet-1000' with batch norm" in capsys.readouterr().err
