@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,7 +62,8 @@ def make_forward(
         cross_entropy = torch.vmap(cross_entropy)
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+        # Entered only where it is wanted: some devices warn of autocast even when it is off.
+        with torch.autocast(x.device.type, torch.bfloat16) if bfloat16 else nullcontext():
             out = model(x)
         # The loss in float32 whatever the network ran in; on float32 outputs this does nothing.
         return cross_entropy(out.float(), y), (out.argmax(-1) == y).sum(-1)

@@ -703,11 +703,12 @@ def goals(results: dict[str, Any]) -> list[str]:
     def step(measured: dict[str, Any], way: str) -> float:
         return 1000 * results["batch_size"] / statistics.median(measured["ways"][way])
 
-    def each(value: Callable[[dict[str, Any]], float], form: str) -> str:
-        return " / ".join(format(value(measured), form) for measured in norms.values())
+    def each(value: Callable[[dict[str, Any]], float | None], form: str) -> str:
+        values = [value(measured) for measured in norms.values()]
+        return " / ".join("never" if v is None else format(v, form) for v in values)
 
     def sentence(
-        goal: str, value: Callable[[dict[str, Any]], float], form: str, fine: Any, why: str
+        goal: str, value: Callable[[dict[str, Any]], float | None], form: str, fine: Any, why: str
     ) -> str:
         reached = all(fine(value(measured)) for measured in norms.values())
         verdict = "reached" if reached else f"missed: {why}"
@@ -742,14 +743,16 @@ def goals(results: dict[str, Any]) -> list[str]:
             "back take the rest",
         ),
     ]
-    if all(m.get("sprint", {}).get("seconds") for m in norms.values()):
+    if all("sprint" in m for m in norms.values()):
         lines.append(
             sentence(
                 f"{SPRINT_ACCURACY:.0f} % of the test images within 90 seconds of training",
                 lambda m: m["sprint"]["seconds"],
                 ".0f",
-                lambda v: v <= 90,
-                "it takes two epochs, for after the first the networks have "
+                lambda v: v is not None and v <= 90,
+                "it takes "
+                + each(lambda m: m["sprint"]["epochs"], "d")
+                + " epochs, for after the first the networks have "
                 + each(lambda m: m["sprint"]["test_accuracy"][0], ".0f")
                 + " %",
             )

@@ -26,15 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``tables --check`` ends with 1 where a README is out of date.
     """
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Pipes and some consoles on Windows have no ±, − or x̂, and would fail at the first one.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     if getattr(options, "quick", False):
         os.environ["NORMS_QUICK"] = "1"
     try:
         return options.run(options) or 0
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"python -m common {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last whole epoch.", file=sys.stderr)
+        training = options.command in ("compare", "train", "accuracy", "search", "field")
+        hint = " The same command goes on from the last whole epoch." if training else ""
+        print(f"\nStopped.{hint}", file=sys.stderr)
         return 130
 
 
@@ -270,9 +276,20 @@ def _recipe(options: argparse.Namespace, norm: str, seed: int) -> Recipe:
 
 def _folder(options: argparse.Namespace) -> Path:
     """A folder of its own for each data set, so that runs on different images never mix."""
+    from common.data import folder_name
     from common.settings import quick
 
-    return RUNS / options.command / ("quick" if quick() else Path(options.data).name)
+    return RUNS / options.command / ("quick" if quick() else folder_name(options.data))
+
+
+def _check_where(options: argparse.Namespace) -> None:
+    """Keep all but full runs on CIFAR-10 out of the lessons' results."""
+    from common.data import folder_name
+    from common.settings import quick
+
+    if options.out is None and (quick() or folder_name(options.data) != "cifar10"):
+        kind = "Quick runs" if quick() else f"Runs on {options.data}"
+        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")
 
 
 def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
@@ -361,11 +378,9 @@ def accuracy(options: argparse.Namespace) -> None:
     """``accuracy``: the runs that the lessons show, histories and weights, kept with them."""
     from common.recipes import course_recipe
     from common.results import results_folder
-    from common.settings import quick
     from common.studies import Run, run_all
 
-    if quick() and options.out is None:
-        raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
+    _check_where(options)
     runs = []
     for seed, norm in itertools.product(options.seeds, options.norms):
         recipe = course_recipe(norm, seed, tuned=options.tuned)
@@ -373,7 +388,8 @@ def accuracy(options: argparse.Namespace) -> None:
         label = "tuned" if recipe != course_recipe(norm, seed) else ""
         runs.append(Run("course", norm, recipe, data=options.data, label=label))
     folder = options.out or (lambda run: results_folder(run.norm))
-    histories = run_all(runs, folder, weights=True, **_side_by_side(options))
+    own = options.out is not None
+    histories = run_all(runs, folder, weights=True, stand_in=own, **_side_by_side(options))
     print(comparison_table(histories))
 
 
@@ -402,15 +418,18 @@ def evaluate(options: argparse.Namespace) -> None:
     """``evaluate``: the shipped weights, or a file's, on the test images."""
     from common import training
     from common.data import load_images
-    from common.results import load_weights, median_run, shipped_histories, weights_of
+    from common.results import load_weights, shipped_run, weights_of
     from common.settings import pick_device, tune_process
 
-    path = options.weights or weights_of(
-        median_run(shipped_histories(options.network, options.norm))
-    )
+    path = options.weights or weights_of(shipped_run(options.network, options.norm))
     model, about = load_weights(path)
     tune_process()
     data = load_images(options.data)
+    if len(data.classes) != int(about["classes"]):
+        raise ValueError(
+            f"The network of {path} tells {about['classes']} classes apart, and {data.title} has "
+            f"{len(data.classes)}: name the images it was trained on (--data)."
+        )
     score = training.evaluate(model, data.test, data, device=pick_device(options.device))
     print(f"network        {about['network']} with {about['norm']} norm, seed {about['seed']}")
     print(f"trained on     {about['dataset']}")
@@ -434,8 +453,9 @@ def search(options: argparse.Namespace) -> None:
         data=options.data,
     )
     folder = options.out or _folder(options)
-    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device)
     log = options.log or study.default_log(options.data, folder)
+    own = log != study.LOG
+    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device, stand_in=own)
     study.add_to_log(rows, log)
     print(study.table(rows))
     print(f"\nHistories: {folder}\nLog: {log}")
@@ -445,12 +465,10 @@ def field(options: argparse.Namespace) -> None:
     """``field``: the networks of the field; histories in the lessons' results, and a table."""
     from common.field import field_runs
     from common.results import results_folder
-    from common.settings import quick
     from common.studies import run_all
     from common.tables import field_report
 
-    if quick() and options.out is None:
-        raise ValueError("Quick runs do not belong in the lessons' results; name a folder: --out")
+    _check_where(options)
     runs = field_runs(
         options.recipes,
         options.networks,
@@ -460,7 +478,10 @@ def field(options: argparse.Namespace) -> None:
         jpeg=options.jpeg,
     )
     folder = options.out or (lambda run: results_folder(run.norm))
-    histories = run_all(runs, folder, weights=options.weights, **_side_by_side(options))
+    own = options.out is not None
+    histories = run_all(
+        runs, folder, weights=options.weights, stand_in=own, **_side_by_side(options)
+    )
     print(field_report(runs, histories))
     if options.jpeg is not None:
         from common.compression import describe
@@ -502,8 +523,6 @@ def mutants(options: argparse.Namespace) -> None:
     """``mutants``: wrong answer × check → hint, a row each."""
     from common.checks import mutant_table
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # not every console can print x̂ and σ²
-        sys.stdout.reconfigure(encoding="utf-8")
     print(mutant_table())
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 NAMES = ("cifar10", "shapes")
+STAND_IN = "stand-in for CIFAR-10"  # in the title of shapes where CIFAR-10 was asked for
 CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -83,7 +84,7 @@ class ImageData:
         """What figures say about the data: the name, and whether it is only a stand-in."""
         if self.quick:
             return f"{self.name} – quick mode"
-        return f"{self.name} – stand-in for CIFAR-10" if self.note else self.name
+        return f"{self.name} – {STAND_IN}" if self.note else self.name
 
 
 def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
@@ -115,6 +116,23 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     if source == "cifar10":
         return _cifar10(settings.data_folder())
     return _folder(source)
+
+
+def folder_name(name_or_path: str | Path) -> str:
+    """What to call a folder of runs on these images: different for any two data sets.
+
+    Takes and raises what ``load_images`` does, and reads nothing.
+    """
+    source = _find(name_or_path)
+    if isinstance(source, str):
+        return source
+    return _named_by_place(source)
+
+
+def _named_by_place(folder: Path) -> str:
+    """The folder's name, and a mark of where it lies."""
+    folder = folder.resolve()
+    return f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def _find(name_or_path: str | Path) -> str | Path:
@@ -422,8 +440,7 @@ def _cache(folder: Path, key: str) -> Iterator[tuple[dict | None, Callable[[dict
     One file a folder, so that old versions do not pile up. A lock lets a second process wait for
     the first instead of decoding the same pictures; where nothing can be written, nothing is kept.
     """
-    where = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    path = settings.data_folder() / ".cache" / f"{folder.resolve().name}-{where}.pt"
+    path = settings.data_folder() / ".cache" / f"{_named_by_place(folder)}.pt"
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

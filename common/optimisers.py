@@ -96,9 +96,10 @@ def make_optimisers(
     each is updated as it would be alone.
 
     Weight decay falls on weights of two dimensions or more only: pulling a norm's gamma or a bias
-    towards zero regularises nothing. With ``muon`` the convolutions that mix channels are Muon's;
-    all else (first layer, depthwise convolutions, classifier, norms, biases) has no useful matrix
-    to make orthogonal and goes to AdamW with ``side_learning_rate``.
+    towards zero regularises nothing (``adam`` decays all parameters, as older recipes use it). With
+    ``muon`` the convolutions that mix channels are Muon's, and decay; all else (first layer,
+    depthwise convolutions, classifier, norms, biases) has no useful matrix to make orthogonal and
+    goes to AdamW with ``side_learning_rate`` and no decay.
 
     Raises ``ValueError`` for an unknown name.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,20 @@ def shipped_histories(network: str, norm: str) -> list[History]:
 def is_shipped(network: str, norm: str) -> bool:
     """Whether the course ships runs of this network with this norm and the course's recipe."""
     return any(results_folder(norm).glob(f"{_stem(network, norm)}-seed*.json"))
+
+
+def shipped_run(network: str, norm: str) -> History:
+    """The median of the shipped runs whose weights are shipped too: the one that is shown.
+
+    Raises ``FileNotFoundError`` if there is none, ``ValueError`` for a norm without a lesson.
+    """
+    runs = shipped_histories(network, norm)
+    if not (shown := [run for run in runs if weights_of(run).exists()]):
+        raise FileNotFoundError(
+            f"The weights of {network!r} with {norm} norm are missing from {results_folder(norm)}. "
+            f"Train it: python -m common train --network {network} --norm {norm}"
+        )
+    return median_run(shown)
 
 
 def _stem(network: str, norm: str, recipe: str = "course") -> str:
@@ -138,7 +153,7 @@ def load_shipped(norm: str, network: str = "course") -> tuple[nn.Module, History
 
     Raises ``FileNotFoundError`` if the course ships no run of it.
     """
-    history = median_run(shipped_histories(network, norm))
+    history = shipped_run(network, norm)
     model, _ = load_weights(weights_of(history))
     return model, history
 
@@ -155,26 +170,45 @@ def train_or_load(
 
     It is trained if ``train`` says so, in quick mode, for a network that is not shipped with this
     norm, and for images that the shipped weights were not made for. A training cut off goes on
-    from its last whole epoch when it is called again.
+    from its last whole epoch when it is called again; one that has ended is kept in ``runs``, and
+    loaded from there the next time.
     """
-    from common import training
-    from common.recipes import course_recipe
-
     fits = data.name.startswith("CIFAR-10") and not data.quick
     if fits and not train and is_shipped(network, norm):
         model, history = load_shipped(norm, network)
         which = f"{network} with {norm} norm, seed {history.seed}"
         print(f"Loaded the shipped run of {which}, {history.dataset}.")
         return model, history
-    recipe = course_recipe(norm, seed)
-    model = training.seeded_model(network, norm, data, seed)
-    checkpoint = RUNS / "lessons" / f"{network}-{norm}-seed{seed}.checkpoint"
-    history = training.fit(
-        model,
-        data,
-        recipe,
-        network=network,
-        norm=norm,
-        checkpoint=None if data.quick else checkpoint,
-    )
+    if data.quick:
+        return _quick_trial(norm, data, network, seed)
+    return _train_and_keep(norm, data, network, seed)
+
+
+def _quick_trial(norm: str, data: ImageData, network: str, seed: int) -> tuple[nn.Module, History]:
+    from common.recipes import course_recipe
+    from common.training import fit, seeded_model
+
+    model = seeded_model(network, norm, data, seed)
+    return model, fit(model, data, course_recipe(norm, seed), network=network, norm=norm)
+
+
+def _train_and_keep(
+    norm: str, data: ImageData, network: str, seed: int
+) -> tuple[nn.Module, History]:
+    """A run in a folder of its data set's; one that is there already is loaded."""
+    from common import studies
+    from common.recipes import course_recipe
+    from common.training import Diverged
+
+    run = studies.Run(network, norm, course_recipe(norm, seed))
+    folder = RUNS / "lessons" / re.sub(r"\W+", "-", data.title).strip("-").lower()
+    if studies.is_done(run, folder, weights=True):
+        studies.check_images(run, data, folder)
+        print(f"Loaded your own run from {folder / run.name}.json; delete it to train again.")
+    else:
+        studies.perform(run, data, folder, weights=True)
+    history = History.load(folder / f"{run.name}.json")
+    if history.failure:
+        raise Diverged(history.failure)
+    model, _ = load_weights(folder / f"{run.name}.safetensors")
     return model, history

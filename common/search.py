@@ -29,6 +29,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from filelock import FileLock
 from torch import Tensor, nn
 
 from common.data import load_images
@@ -418,18 +419,25 @@ def plan(
 
 
 def perform(
-    runs: Sequence[Run], folder: Path, *, jobs: int | None = None, device: str | None = None
+    runs: Sequence[Run],
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    device: str | None = None,
+    stand_in: bool = True,
 ) -> list[Row]:
     """Perform the runs that ``folder`` does not hold yet; a row for each of all, in order.
+
+    The options are those of ``run_all``.
 
     Raises ``ValueError`` if a file of the folder is of a network that has changed since.
     """
     classes = {name: len(load_images(name).classes) for name in {run.data for run in runs}}
     # Counted first: a norm that does not fit is found before anything is trained.
     counts = [_parameters(run, classes[run.data]) for run in runs]
-    histories = run_all(runs, folder, jobs=jobs, device=device)
+    histories = run_all(runs, folder, jobs=jobs, device=device, stand_in=stand_in)
     for run, history, count in zip(runs, histories, counts, strict=True):
-        if history.parameters not in (0, count):  # 0: it diverged in its first epoch
+        if history.parameters != count:
             raise ValueError(
                 f"{folder / run.name}.json was trained with a {run.network} network of "
                 f"{history.parameters:,} parameters; it has {count:,} now. Delete the file, or "
@@ -534,13 +542,15 @@ def _parse(cells: list[str]) -> Row:
 def add_to_log(rows: Iterable[Row], path: str | Path = LOG) -> Path:
     """Append the rows that the log does not hold yet, so that a repeated command adds nothing."""
     path = Path(path)
-    known = load_log(path)
-    new = [row for row in dict.fromkeys(rows) if row not in known]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(astuple, [*known, *new]))
-    return write_atomically(path, text.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):  # another search may be adding rows
+        known = load_log(path)
+        new = [row for row in dict.fromkeys(rows) if row not in known]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(map(astuple, [*known, *new]))
+        return write_atomically(path, text.getvalue())
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -36,12 +36,11 @@ class Run:
         data: the data set, as ``load_images`` takes it.
         validation: whether 5,000 of the training images are held out and stand in for the test
             images, as they must while anything is still being chosen.
-        groups: of GroupNorm, where it is not the network's own choice.
         label: what tells runs of one network, norm and seed apart (part of the file's name).
         train_images: how many of the training images to train on, None for all of them.
         jpeg: the quality at which the images are stored as JPEG before, None for as they are.
         builder: what makes a network that ``common.models`` does not know; called like the
-            builders there, with ``norm``, ``classes``, ``image_size`` and perhaps ``groups``.
+            builders there, with ``norm``, ``classes`` and ``image_size``.
     """
 
     network: str
@@ -49,7 +48,6 @@ class Run:
     recipe: Recipe
     data: str = "cifar10"
     validation: bool = False
-    groups: int | None = None
     label: str = ""
     train_images: int | None = None
     jpeg: int | None = None
@@ -94,42 +92,58 @@ def run_all(
     together: int = 1,
     device: str | None = None,
     weights: bool = False,
+    stand_in: bool = True,
 ) -> list[History]:
     """Perform the runs that ``folder`` does not hold yet; return the histories of all, in order.
 
-    Each finished run is ``<name>.json`` (with ``weights``, also ``<name>.safetensors``). A run cut
-    off goes on from its last epoch the next time; one that diverged is kept with the reason.
+    Each finished run is ``<name>.json`` (with ``weights``, also ``<name>.safetensors``; a run that
+    lacks only these is trained again). A run cut off goes on from its last epoch the next time;
+    one that diverged is kept with the reason.
 
     Args:
         folder: where the files go: one folder, or a function that names each run's own.
         jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
         together: how many runs that differ in their seed alone are trained as one, above 0: for a
             GPU, see ``common.together``. What is cut off goes on only in the same company.
+        stand_in: whether the built-in images will do where CIFAR-10 cannot be had.
 
     Raises:
-        ValueError: two runs of one name, a file of that name that holds a different run, or
-            ``together`` below 1.
+        ValueError: two runs of one name, a file of that name that holds a different run (or one on
+            other images), CIFAR-10 that cannot be had though it must, or ``together`` below 1.
     """
     import joblib
 
     from common.compression import compress
-    from common.data import load_images
+    from common.data import STAND_IN, load_images
 
     folder_of = folder if callable(folder) else lambda _: Path(folder)
     names = [run.name for run in runs]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
-    missing = [run for run in runs if not _is_done(run, folder_of(run), weights)]
+    missing = [run for run in runs if not is_done(run, folder_of(run), weights)]
     groups = _groups(missing, together, folder_of)
+    for run in missing:  # a folder that cannot be written to is found out now, not after an epoch
+        folder_of(run).mkdir(parents=True, exist_ok=True)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
     images = {}
-    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in missing):
+    done = [run for run in runs if run not in missing]
+    # What was trained on the stand-in is done only for as long as CIFAR-10 cannot be had.
+    unsure = [run for run in done if STAND_IN in _history(run, folder_of(run)).dataset]
+    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in [*missing, *unsure]):
         plain = load_images(name)
+        if plain.note and not stand_in:
+            raise ValueError(
+                f"{plain.note} Runs on other images do not belong in the course's results; for a "
+                "trial name a folder of your own (--out; for a search --log)."
+            )
         images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
+    for run in done:
+        if (run.data, run.jpeg) in images:
+            check_images(run, images[run.data, run.jpeg], folder_of(run))
     joblib.Parallel(n_jobs=jobs)(
         joblib.delayed(_perform_group)(
             group,
@@ -142,7 +156,7 @@ def run_all(
         )
         for group in groups
     )
-    return [History.load(_path(run, folder_of(run))) for run in runs]
+    return [_history(run, folder_of(run)) for run in runs]
 
 
 def perform(
@@ -170,11 +184,10 @@ def perform(
             progress=progress,
             checkpoint=checkpoint,
         )
-    except Diverged as reason:
-        history = History.from_json(_partial(checkpoint, run, data))
-        history.failure = str(reason)
-        checkpoint.unlink(missing_ok=True)
+    except Diverged as error:
+        history = error.history
     _keep(run, model, data, history, folder, weights)
+    checkpoint.unlink(missing_ok=True)
     return history
 
 
@@ -194,6 +207,7 @@ def perform_together(
     data = _images_of(first, data)
     models = [_model_of(run, data) for run in runs]
     seeds = "-".join(str(run.recipe.seed) for run in runs)
+    checkpoint = folders[0] / f".{first.name}-with-{seeds}.checkpoint"
     histories = fit_together(
         models,
         data,
@@ -202,10 +216,11 @@ def perform_together(
         norm=first.norm,
         device=device,
         threads=threads,
-        checkpoint=folders[0] / f".{first.name}-with-{seeds}.checkpoint",
+        checkpoint=checkpoint,
     )
     for run, model, history, folder in zip(runs, models, histories, folders, strict=True):
         _keep(run, model, data, history, folder, weights)
+    checkpoint.unlink(missing_ok=True)
     return histories
 
 
@@ -260,9 +275,7 @@ def _images_of(run: Run, data: ImageData) -> ImageData:
 
 
 def _model_of(run: Run, data: ImageData) -> nn.Module:
-    options = {} if run.groups is None else {"groups": run.groups}
-    seed = run.recipe.seed
-    return seeded_model(run.network, run.norm, data, seed, builder=run.builder, **options)
+    return seeded_model(run.network, run.norm, data, run.recipe.seed, builder=run.builder)
 
 
 def _keep(
@@ -309,22 +322,29 @@ def _path(run: Run, folder: Path) -> Path:
     return folder / f"{run.name}.json"
 
 
-def _partial(checkpoint: Path, run: Run, data: ImageData) -> str:
-    """The history of a run that diverged: its whole epochs, or none."""
-    if checkpoint.exists():
-        import torch
-
-        return torch.load(checkpoint, weights_only=True)["histories"][0]
-    empty = History(run.network, run.norm, 0, run.recipe, data.title, quick=data.quick)
-    empty.train_images, empty.test_images = len(data.train), len(data.test)
-    return empty.to_json()
+def _history(run: Run, folder: Path) -> History:
+    return History.load(_path(run, folder))
 
 
-def _is_done(run: Run, folder: Path, weights: bool) -> bool:
+def check_images(run: Run, data: ImageData, folder: Path) -> None:
+    """Raise ``ValueError`` if the run that ``folder`` holds was trained on other images."""
+    there, here = _history(run, folder).dataset, _images_of(run, data).title
+    if there != here:
+        raise ValueError(
+            f"{_path(run, folder)} holds a run on other images ({there}; here: {here}). "
+            "Choose another folder, or delete the file to train again."
+        )
+
+
+def is_done(run: Run, folder: Path, weights: bool) -> bool:
+    """Whether ``folder`` holds this run, finished or diverged, with its weights if so asked.
+
+    Raises ``ValueError`` if it holds a run of this name with another recipe.
+    """
     path = _path(run, folder)
     if not path.exists():
         return False
-    history = History.load(path)
+    history = _history(run, folder)
     expected = run.recipe.shortened() if settings.quick() else run.recipe
     if history.recipe != expected:
         different = {

@@ -104,7 +104,9 @@ def _known_to_git(root: Path) -> Callable[[Path], bool]:
     if not (root / ".git").exists() or not shutil.which("git"):
         return Path.exists
     command = ["git", "ls-files", "-z", "--", "*/results/*"]
-    listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
+    if listed.returncode:
+        raise ValueError(f"git cannot say which results belong to {root}: {listed.stderr.strip()}")
     known = {root / name for name in listed.stdout.split("\0") if name}
     return lambda path: path in known and path.exists()
 
@@ -651,7 +653,7 @@ def benchmark_section(results: Results) -> str:
 
     text = f"```text\n{report(results.benchmark).rstrip()}\n```"
     if lines := goals(results.benchmark):
-        text += "\n\nThe goals on four CPU cores, a figure a norm:\n\n" + "\n".join(
+        text += "\n\nThe goals, set for four CPU cores, a figure a norm:\n\n" + "\n".join(
             f"- {line}" for line in lines
         )
     return text

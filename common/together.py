@@ -156,8 +156,6 @@ def fit_together(
             history.train_loss, history.train_accuracy = score
     for history in histories:
         history.seconds = (time.perf_counter() - started) / len(models)
-    if checkpoint:
-        Path(checkpoint).unlink(missing_ok=True)
     return histories
 
 

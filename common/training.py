@@ -45,7 +45,9 @@ PROGRESS = ("bar", "lines", "none")
 
 
 class Diverged(RuntimeError):
-    """The loss stopped being a number."""
+    """The loss stopped being a number; ``history`` has the run's epochs and the reason."""
+
+    history: History
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Recipe:
         batch_size: images a step.
         momentum: of ``sgd`` and ``muon``.
         nesterov: whether the momentum of ``sgd`` is Nesterov's.
-        weight_decay: on weights of two dimensions or more (``adam``: on all parameters).
+        weight_decay: on weights of two dimensions or more (``adam``: on all parameters; ``muon``:
+            on those that Muon itself trains).
         label_smoothing: share of the target spread evenly over all classes, from 0 to below 1.
         shift: largest random shift, in pixels, of the training images (edges are reflected).
         flip: whether half the training images are mirrored.
@@ -263,7 +266,7 @@ def seeded_model(
     from common.models import build
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # manual_seed would seed every GPU as well
         return (builder or partial(build, network))(
             norm=norm,
             classes=len(data.classes),
@@ -300,7 +303,8 @@ def fit(
         progress: ``bar`` (live; in a log, which no bar can move in, lines), ``lines`` (one an
             epoch, for runs side by side) or ``none``.
         checkpoint: a file in which the state is kept after each epoch. If it exists, the run goes
-            on from it, to the same result as an uninterrupted run; it is removed at the end.
+            on from it, to the same result as an uninterrupted run. It stays when the run has
+            ended, so that nothing is lost until its results are kept: delete it then.
 
     Raises:
         ValueError: a batch size above the number of images; an unknown ``progress``; a checkpoint
@@ -330,8 +334,13 @@ def fit(
             watcher.skip_to(len(history.epochs))
         started -= history.seconds
         for epoch in range(len(history.epochs) + 1, recipe.epochs + 1):
-            history.epochs.append(_one_epoch(run, batches, data, device, epoch, watcher))
-            history.seconds = time.perf_counter() - started
+            try:
+                history.epochs.append(_one_epoch(run, batches, data, device, epoch, watcher))
+            except Diverged as error:
+                history.failure, error.history = str(error), history
+                raise
+            finally:
+                history.seconds = time.perf_counter() - started
             watcher.epoch_done(history)
             if checkpoint:
                 run.save(checkpoint, [history])
@@ -339,8 +348,6 @@ def fit(
     model.eval()
     history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
     history.seconds = time.perf_counter() - started
-    if checkpoint:
-        Path(checkpoint).unlink(missing_ok=True)
     return history
 
 
@@ -537,6 +544,11 @@ class _Run:
         if self.average is not None:
             self.model.load_state_dict(self.average.state_dict())
 
+    def _gpu(self) -> torch.device | None:
+        """The CUDA device that the model is on, whose random state is the run's."""
+        device = next(self.model.parameters()).device
+        return device if device.type == "cuda" else None
+
     def save(self, path: str | Path, histories: Sequence[History]) -> None:
         """Keep everything the rest of the run depends on, in one file that is never half there."""
         path = Path(path)
@@ -552,7 +564,7 @@ class _Run:
                 "done": self.done,
                 "generators": [generator.get_state() for generator in self.generators],
                 "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state() if _on_cuda(self.model) else None,
+                "random_cuda": torch.cuda.get_rng_state(gpu) if (gpu := self._gpu()) else None,
             },
             temporary,
         )
@@ -588,8 +600,8 @@ class _Run:
         for generator, state in zip(self.generators, kept["generators"], strict=True):
             generator.set_state(state)
         torch.set_rng_state(kept["random"])
-        if kept["random_cuda"] is not None and _on_cuda(self.model):
-            torch.cuda.set_rng_state(kept["random_cuda"])
+        if kept["random_cuda"] is not None and (gpu := self._gpu()):
+            torch.cuda.set_rng_state(kept["random_cuda"], gpu)
         for history, old in zip(histories, olds, strict=True):
             history.epochs, history.seconds = old.epochs, old.seconds
             history.failure = old.failure
@@ -673,10 +685,6 @@ def _shows_bars() -> bool:
     """Whether a bar can move here, in a terminal or a notebook; a log would keep every state."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return sys.stderr.isatty() or hasattr(shell, "kernel")
-
-
-def _on_cuda(model: nn.Module) -> bool:
-    return next(model.parameters()).is_cuda
 
 
 def device_name(device: torch.device) -> str:

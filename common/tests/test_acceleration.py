@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from common import benchmark, training
+from common import benchmark
 from common.acceleration import Acceleration, compile_or_explain, make_forward
 from common.data import ImageSet, load_images
 from common.training import Recipe, fit, seeded_model
@@ -133,7 +133,6 @@ def test_a_run_in_bfloat16_says_so(data, monkeypatch):
 
 def test_a_checkpoint_of_an_eager_run_is_not_taken_up_in_bfloat16(data, tmp_path, monkeypatch):
     file = tmp_path / "run.checkpoint"
-    monkeypatch.setattr(training.Path, "unlink", lambda *_, **__: None)
     trained(data, checkpoint=file)
     monkeypatch.setenv("NORMS_BF16", "1")
     with pytest.raises(ValueError, match="belongs to another run: its acceleration is ''"):

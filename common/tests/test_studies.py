@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from common import cli, results, studies
-from common.data import load_images
+from common.data import folder_name, load_images
 from common.statistics import compare_means, summarise
 from common.studies import Run, hold_out, run_all
 from common.training import History, Recipe
@@ -50,6 +50,112 @@ def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):
         run_all([changed], tmp_path, jobs=1)
 
 
+def test_what_cannot_be_written_is_not_lost(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    save = studies.save_weights
+    monkeypatch.setattr(studies, "save_weights", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    monkeypatch.setattr(studies, "save_weights", save)
+    monkeypatch.setattr("common.training._Run.step", None)  # a training step would now fail
+    (history,) = run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    assert history.finished
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+def test_a_folder_that_cannot_be_used_is_found_out_before_the_training(tmp_path, capsys):
+    file = tmp_path / "taken"
+    file.write_text("a file, no folder")
+    assert cli.main(["compare", "--quick", "--jobs", "1", "--out", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert str(file) in error
+    assert "epoch" not in error
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """What ``load_images`` gives, but for its ``quick``: shapes, standing in or on its own."""
+
+    def serve(note: str) -> None:
+        data = replace(load_images("shapes"), quick=False, note=note)
+        monkeypatch.setattr("common.data.load_images", lambda _: data)
+
+    return serve
+
+
+def test_runs_on_the_stand_in_are_not_mixed_with_runs_on_the_images_asked_for(tmp_path, offline):
+    runs = [replace(run, data="cifar10") for run in RUNS]
+    offline("no network")
+    (history,) = run_all(runs[:1], tmp_path, jobs=1)
+    assert "stand-in" in history.dataset
+    assert run_all(runs[:1], tmp_path, jobs=1) == [history]
+    offline("")
+    with pytest.raises(ValueError, match=r"on other images .*stand-in for CIFAR-10; here: shapes"):
+        run_all(runs[:1], tmp_path, jobs=1)
+    with pytest.raises(ValueError, match="on other images"):
+        run_all(runs, tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("command", ["accuracy", "field"])
+def test_only_cifar10_gets_into_the_lessons_results(command, offline, monkeypatch, capsys):
+    monkeypatch.setenv("NORMS_QUICK", "0")
+    seeds = ["--norms", "batch", "--seeds", "99", "--jobs", "1"]
+    assert cli.main([command, *seeds, "--data", "shapes"]) == 2
+    assert "Runs on shapes do not belong" in capsys.readouterr().err
+    offline("CIFAR-10 could not be had: no network.")
+    monkeypatch.setattr(studies, "fit", None)  # training would now fail
+    assert cli.main([command, *seeds]) == 2
+    assert "could not be had: no network. Runs on other" in capsys.readouterr().err
+
+
+def test_data_sets_of_one_name_have_folders_of_their_own(tmp_path):
+    places = [tmp_path / "a" / "images", tmp_path / "b" / "images"]
+    for place in places:
+        place.mkdir(parents=True)
+    one, other = map(folder_name, places)
+    assert one != other
+    assert one.startswith("images-")
+    assert folder_name("CIFAR-10") == "cifar10"
+    with pytest.raises(ValueError, match="no data set or folder 'nowhere'"):
+        folder_name("nowhere")
+
+
+def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results, "RUNS", tmp_path)
+    monkeypatch.setattr("common.recipes.course_recipe", lambda *_: RECIPE)
+    data = replace(load_images("shapes"), quick=False)
+    model, history = results.train_or_load("batch", data)
+    monkeypatch.setattr(studies, "fit", None)  # training would now fail
+    again, loaded = results.train_or_load("batch", data, train=True)
+    assert "Loaded your own run from" in capsys.readouterr().out
+    assert loaded == history
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "lessons" / "shapes" / "course-batch-seed1.json").exists()
+
+
+def test_the_shown_run_is_one_whose_weights_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "results_folder", lambda _: tmp_path)
+    for seed, accuracy in ((1, 80.0), (2, 85.0), (3, 90.0)):
+        row = {"epoch": 1, "test_accuracy": accuracy}
+        history = History("course", "batch", 1, replace(RECIPE, seed=seed), "x", epochs=[row])
+        history.train_accuracy = accuracy
+        history.save(tmp_path / f"course-batch-seed{seed}.json")
+    with pytest.raises(FileNotFoundError, match="weights of 'course' with batch norm are missing"):
+        results.shipped_run("course", "batch")
+    (tmp_path / "course-batch-seed3.safetensors").touch()
+    assert results.shipped_run("course", "batch").seed == 3
+
+
+def test_other_classes_than_the_network_was_trained_on_are_refused(monkeypatch, capsys):
+    data = replace(load_images("shapes"), classes=("cat", "dog"))
+    monkeypatch.setattr("common.data.load_images", lambda _: data)
+    assert cli.main(["evaluate"]) == 2
+    assert "tells 10 classes apart, and shapes – quick mode has 2" in capsys.readouterr().err
+
+
 def test_two_runs_of_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match="course-batch-seed1"):
         run_all([RUNS[0], RUNS[0]], tmp_path)
@@ -60,7 +166,9 @@ def test_a_diverged_run_is_kept_with_its_reason(tmp_path):
     (history,) = run_all([wild], tmp_path, jobs=1)
     assert "learning rate" in history.failure
     assert not history.finished
+    assert history.parameters > 0
     assert "learning rate" in cli.comparison_table([history])
+    assert run_all([wild], tmp_path, jobs=1) == [history]
 
 
 def test_held_out_images_are_training_images_and_never_trained_on():

@@ -185,6 +185,12 @@ def test_a_quick_run_among_the_results_is_refused(root):
         load_results(root)
 
 
+def test_a_checkout_that_git_cannot_read_is_named_with_git_s_own_reason(root):
+    (root / ".git").mkdir()
+    with pytest.raises(ValueError, match=r"git cannot say .*not a git repository"):
+        load_results(root)
+
+
 def test_in_a_checkout_only_what_git_knows_counts(root):
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     keep(root, course("batch", 1), 88.0)

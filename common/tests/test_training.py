@@ -90,12 +90,20 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(data, tmp_path, monkeypat
     history = fit(resumed, data, recipe, **arguments)
     assert history.column("test_loss") == expected.column("test_loss")
     assert same_weights(whole, resumed)
-    assert not file.exists()
 
 
-def test_a_checkpoint_of_another_run_is_refused(data, tmp_path, monkeypatch):
+def test_a_run_that_has_ended_can_be_had_again_from_its_checkpoint(data, tmp_path, monkeypatch):
     file = tmp_path / "run.checkpoint"
-    monkeypatch.setattr(training.Path, "unlink", lambda *_, **__: None)
+    model = seeded_model("course", "batch", data, seed=1)
+    history = fit(model, data, RECIPE, progress="none", checkpoint=file)
+    monkeypatch.setattr(training._Run, "step", None)  # taking one would now fail
+    again = seeded_model("course", "batch", data, seed=1)
+    assert fit(again, data, RECIPE, progress="none", checkpoint=file).epochs == history.epochs
+    assert same_weights(model, again)
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
+    file = tmp_path / "run.checkpoint"
     fit(seeded_model("course", "batch", data, 1), data, RECIPE, progress="none", checkpoint=file)
     with pytest.raises(ValueError, match="belongs to another run: its recipe"):
         fit(
@@ -117,8 +125,12 @@ def test_the_callers_random_state_is_left_alone(data):
 
 def test_a_loss_that_is_no_number_stops_the_run(data):
     model = seeded_model("course", "none", data, seed=1)
-    with pytest.raises(Diverged, match="learning rate"):
+    with pytest.raises(Diverged, match="learning rate") as caught:
         fit(model, data, replace(RECIPE, learning_rate=1e20, warmup=0.0), progress="none")
+    history = caught.value.history
+    assert history.failure == str(caught.value)
+    assert history.parameters == sum(p.numel() for p in model.parameters())
+    assert history.seconds > 0
 
 
 def test_too_few_images_for_a_batch(data):
