@@ -375,7 +375,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def accuracy(options: argparse.Namespace) -> None:
-    """``accuracy``: the runs that the lessons show, histories and weights, kept with them."""
+    """``accuracy``: the runs that the lessons show, kept with them (untuned ones with weights)."""
     from common.recipes import course_recipe
     from common.results import results_folder
     from common.studies import Run, run_all
@@ -389,7 +389,13 @@ def accuracy(options: argparse.Namespace) -> None:
         runs.append(Run("course", norm, recipe, data=options.data, label=label))
     folder = options.out or (lambda run: results_folder(run.norm))
     own = options.out is not None
-    histories = run_all(runs, folder, weights=True, stand_in=own, **_side_by_side(options))
+    histories = run_all(
+        runs,
+        folder,
+        weights=not options.tuned,  # those runs are for a table alone
+        stand_in=own,
+        **_side_by_side(options),
+    )
     print(comparison_table(histories))
 
 
