@@ -390,6 +390,12 @@ def field_findings(results: Results, entries: Sequence[Entry] = FIELD) -> str:
             "From the best norm to the worst, with the source's recipe and then the course's: "
             f"{'; '.join(apart)}."
         )
+    if gains := _pooling_gains(results, entries):
+        lines.append(
+            "Averaging all 7×7 cells at the end (`wide-31k-adaptive`) and not the top left 4×4 of "
+            "them (`wide-31k`) changes, in points with the 95 % interval of the difference: "
+            f"{'; '.join(gains)}."
+        )
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -420,6 +426,21 @@ def _norms_apart(results: Results, entries: Sequence[Entry]) -> list[str]:
         ]
         source, course = (max(norms) - min(norms) for norms in points)
         texts.append(f"`{network}` {source:.2f} and {course:.2f} points")
+    return texts
+
+
+def _pooling_gains(results: Results, entries: Sequence[Entry]) -> list[str]:
+    """What ``wide-31k`` gains from seeing its whole last map, a piece of text a norm."""
+    shown = {(entry.network, entry.norm) for entry in entries}
+    texts = []
+    for norm in LESSONS:
+        pair = ("wide-31k-adaptive", norm), ("wide-31k", norm)
+        runs = [_finished(results.field_runs.get((*key, "course"), [])) for key in pair]
+        datasets = {run.dataset for mine in runs for run in mine}
+        if shown.issuperset(pair) and min(map(len, runs)) > 1 and len(datasets) == 1:
+            found = compare_means(*([run.test_accuracy for run in mine] for mine in runs))
+            interval = f"{_signed(found.low)} to {_signed(found.high)}"
+            texts.append(f"{LABELS[norm]} {_signed(found.mean)} ({interval})")
     return texts
 
 

@@ -277,6 +277,18 @@ def test_the_distance_between_the_norms_is_told_for_both_recipes(root):
     assert "best norm" not in section(root, "Batch-Norm/README.md", "results")
 
 
+def test_what_the_whole_map_gains_is_told_with_its_interval(root):
+    for network, accuracies in {"wide-31k": (78, 80), "wide-31k-adaptive": (80, 82)}.items():
+        for seed, accuracy in enumerate(accuracies, 1):
+            keep(root, field_runs(["course"], [network], ["group"], [seed])[0], accuracy)
+    keep(root, field_runs(["course"], ["wide-31k"], ["layer"], [1])[0], 80.0)
+    update(load_results(root))
+    for page, name in (("README.md", "field"), ("Group-Norm/README.md", "results")):
+        text = section(root, page, name)
+        assert "GroupNorm +2.00 (−4.08 to +8.08)." in text  # two degrees of freedom: ±4.30 · √2
+    assert "4×4 of" not in section(root, "Layer-Norm/README.md", "results")
+
+
 def test_recipes_run_on_different_images_are_not_compared(root):
     datasets = {"source": "CIFAR-10", "course": "CIFAR-10 (JPEG copy)"}
     for run in field_runs(networks=["skip-48k"], norms=["batch"], seeds=[1]):
