@@ -750,9 +750,9 @@ def goals(results: dict[str, Any]) -> list[str]:
                 lambda m: m["sprint"]["seconds"],
                 ".0f",
                 lambda v: v is not None and v <= 90,
-                "it takes "
+                "epochs that took "
                 + each(lambda m: m["sprint"]["epochs"], "d")
-                + " epochs, for after the first the networks have "
+                + ", test accuracy after the first "
                 + each(lambda m: m["sprint"]["test_accuracy"][0], ".0f")
                 + " %",
             )

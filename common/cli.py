@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Pipes and some consoles on Windows have no ±, − or x̂, and would fail at the first one.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if getattr(options, "quick", False):
         os.environ["NORMS_QUICK"] = "1"
     try:
@@ -388,12 +388,11 @@ def accuracy(options: argparse.Namespace) -> None:
         label = "tuned" if recipe != course_recipe(norm, seed) else ""
         runs.append(Run("course", norm, recipe, data=options.data, label=label))
     folder = options.out or (lambda run: results_folder(run.norm))
-    own = options.out is not None
     histories = run_all(
         runs,
         folder,
-        weights=not options.tuned,  # those runs are for a table alone
-        stand_in=own,
+        weights=lambda run: not run.label,  # the tuned ones are for a table alone
+        shipped=options.out is None,
         **_side_by_side(options),
     )
     print(comparison_table(histories))
@@ -460,7 +459,7 @@ def search(options: argparse.Namespace) -> None:
     )
     folder = options.out or _folder(options)
     log = options.log or study.default_log(options.data, folder)
-    own = log != study.LOG
+    own = log.resolve() != study.LOG.resolve()
     rows = study.perform(runs, folder, jobs=options.jobs, device=options.device, stand_in=own)
     study.add_to_log(rows, log)
     print(study.table(rows))
@@ -484,9 +483,9 @@ def field(options: argparse.Namespace) -> None:
         jpeg=options.jpeg,
     )
     folder = options.out or (lambda run: results_folder(run.norm))
-    own = options.out is not None
+    shipped = options.out is None
     histories = run_all(
-        runs, folder, weights=options.weights, stand_in=own, **_side_by_side(options)
+        runs, folder, weights=options.weights, shipped=shipped, **_side_by_side(options)
     )
     print(field_report(runs, histories))
     if options.jpeg is not None:

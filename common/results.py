@@ -48,12 +48,19 @@ def course_histories(norm: str) -> list[History]:
 def shipped_histories(network: str, norm: str) -> list[History]:
     """The shipped runs of a network with this norm and the course's recipe, one a seed.
 
-    Raises ``FileNotFoundError`` if there is none, ``ValueError`` for a norm without a lesson.
+    Raises ``FileNotFoundError`` if there is none, ``ValueError`` for a norm without a lesson or an
+    unknown network.
     """
+    from common.models import NETWORKS
+
+    if network not in NETWORKS:
+        raise ValueError(f"Unknown network {network!r}. Known: {', '.join(NETWORKS)}.")
     if not is_shipped(network, norm):
+        others = " and ".join(other for other in LESSONS if is_shipped(network, other))
         raise FileNotFoundError(
-            f"The course ships no run of {network!r} with {norm} norm. Train one: "
-            f"python -m common train --network {network} --norm {norm}"
+            f"The course ships no run of {network!r} with {norm} norm"
+            + (f", only with {others}" if others else "")
+            + f". Train one: python -m common train --network {network} --norm {norm}"
         )
     return load_histories(results_folder(norm), f"{_stem(network, norm)}-seed*.json")
 
@@ -173,7 +180,7 @@ def train_or_load(
     from its last whole epoch when it is called again; one that has ended is kept in ``runs``, and
     loaded from there the next time.
     """
-    fits = data.name.startswith("CIFAR-10") and not data.quick
+    fits = re.match(r"CIFAR-10\b", data.name) and not data.quick  # and not CIFAR-100
     if fits and not train and is_shipped(network, norm):
         model, history = load_shipped(norm, network)
         which = f"{network} with {norm} norm, seed {history.seed}"
@@ -209,6 +216,6 @@ def _train_and_keep(
         studies.perform(run, data, folder, weights=True)
     history = History.load(folder / f"{run.name}.json")
     if history.failure:
-        raise Diverged(history.failure)
+        raise Diverged(history)
     model, _ = load_weights(folder / f"{run.name}.safetensors")
     return model, history

@@ -37,7 +37,7 @@ from common.models import Residual, build, count_parameters
 from common.norms import make_norm
 from common.recipes import SHARED
 from common.settings import quick
-from common.studies import Run, run_all
+from common.studies import Run, refuse_stand_in, run_all
 from common.training import Recipe, write_atomically
 
 if TYPE_CHECKING:
@@ -428,14 +428,19 @@ def perform(
 ) -> list[Row]:
     """Perform the runs that ``folder`` does not hold yet; a row for each of all, in order.
 
-    The options are those of ``run_all``.
+    ``stand_in`` says whether the built-in images will do where CIFAR-10 cannot be had; ``jobs``
+    and ``device`` are those of ``run_all``.
 
     Raises ``ValueError`` if a file of the folder is of a network that has changed since.
     """
-    classes = {name: len(load_images(name).classes) for name in {run.data for run in runs}}
+    images = {name: load_images(name) for name in {run.data for run in runs}}
+    if not stand_in:
+        for data in images.values():
+            refuse_stand_in(data)
+    classes = {name: len(data.classes) for name, data in images.items()}
     # Counted first: a norm that does not fit is found before anything is trained.
     counts = [_parameters(run, classes[run.data]) for run in runs]
-    histories = run_all(runs, folder, jobs=jobs, device=device, stand_in=stand_in)
+    histories = run_all(runs, folder, jobs=jobs, device=device)
     for run, history, count in zip(runs, histories, counts, strict=True):
         if history.parameters != count:
             raise ValueError(

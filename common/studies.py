@@ -12,14 +12,14 @@ Every worker then needs this package and the same folder, for instance on a shar
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import settings
-from common.training import Diverged, History, Recipe, fit, seeded_model
+from common.training import Diverged, History, Recipe, fit, replacing, seeded_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,8 +91,8 @@ def run_all(
     jobs: int | None = None,
     together: int = 1,
     device: str | None = None,
-    weights: bool = False,
-    stand_in: bool = True,
+    weights: bool | Callable[[Run], bool] = False,
+    shipped: bool = False,
 ) -> list[History]:
     """Perform the runs that ``folder`` does not hold yet; return the histories of all, in order.
 
@@ -105,45 +105,44 @@ def run_all(
         jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
         together: how many runs that differ in their seed alone are trained as one, above 0: for a
             GPU, see ``common.together``. What is cut off goes on only in the same company.
-        stand_in: whether the built-in images will do where CIFAR-10 cannot be had.
+        weights: whether to keep them: for all runs, or a function that says it for each.
+        shipped: whether the folders hold the course's own results. Runs that are there are then
+            taken as they are, without a look at the images; new ones must be on the same images,
+            and on no stand-in.
 
     Raises:
-        ValueError: two runs of one name, a file of that name that holds a different run (or one on
-            other images), CIFAR-10 that cannot be had though it must, or ``together`` below 1.
+        ValueError: two runs of one name; a file of that name that holds a different run, or one of
+            another seed on other images; a stand-in where none will do; ``together`` below 1.
+        OSError: a folder that cannot be written to.
     """
     import joblib
 
     from common.compression import compress
-    from common.data import STAND_IN, load_images
+    from common.data import load_images
 
     folder_of = folder if callable(folder) else lambda _: Path(folder)
+    wanted = weights if callable(weights) else lambda _: bool(weights)
     names = [run.name for run in runs]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
-    missing = [run for run in runs if not is_done(run, folder_of(run), weights)]
+    missing = [run for run in runs if not is_done(run, folder_of(run), wanted(run))]
     groups = _groups(missing, together, folder_of)
-    for run in missing:  # a folder that cannot be written to is found out now, not after an epoch
-        folder_of(run).mkdir(parents=True, exist_ok=True)
+    for target in {folder_of(run) for run in missing}:
+        _try_to_write(target)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
     progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
     images = {}
-    done = [run for run in runs if run not in missing]
-    # What was trained on the stand-in is done only for as long as CIFAR-10 cannot be had.
-    unsure = [run for run in done if STAND_IN in _history(run, folder_of(run)).dataset]
-    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in [*missing, *unsure]):
+    looked_at = missing if shipped else runs
+    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in looked_at):
         plain = load_images(name)
-        if plain.note and not stand_in:
-            raise ValueError(
-                f"{plain.note} Runs on other images do not belong in the course's results; for a "
-                "trial name a folder of your own (--out; for a search --log)."
-            )
+        if shipped:
+            refuse_stand_in(plain)
         images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
-    for run in done:
-        if (run.data, run.jpeg) in images:
-            check_images(run, images[run.data, run.jpeg], folder_of(run))
+    for run in looked_at:
+        check_images(run, images[run.data, run.jpeg], folder_of(run))
     joblib.Parallel(n_jobs=jobs)(
         joblib.delayed(_perform_group)(
             group,
@@ -152,7 +151,7 @@ def run_all(
             threads=threads,
             progress=progress,
             device=device,
-            weights=weights,
+            weights=[wanted(run) for run in group],
         )
         for group in groups
     )
@@ -186,7 +185,9 @@ def perform(
         )
     except Diverged as error:
         history = error.history
-    _keep(run, model, data, history, folder, weights)
+    if weights:
+        _keep_weights(run, model, data, history, folder)
+    history.save(_path(run, folder))
     checkpoint.unlink(missing_ok=True)
     return history
 
@@ -198,9 +199,12 @@ def perform_together(
     *,
     threads: int | None = None,
     device: str | None = None,
-    weights: bool = False,
+    weights: Sequence[bool] | None = None,
 ) -> list[History]:
-    """Runs that differ in their seed alone, trained as one; each with its files in its folder."""
+    """Runs that differ in their seed alone, trained as one; each with its files in its folder.
+
+    ``weights`` says for each run whether they are kept (default: no).
+    """
     from common.together import fit_together
 
     first = runs[0]
@@ -218,8 +222,16 @@ def perform_together(
         threads=threads,
         checkpoint=checkpoint,
     )
-    for run, model, history, folder in zip(runs, models, histories, folders, strict=True):
-        _keep(run, model, data, history, folder, weights)
+    # All weights before any history: with a history a run counts as done, and those that were left
+    # could not go on without it from the checkpoint of all.
+    wanted = weights or [False] * len(runs)
+    for run, model, history, folder, keep in zip(
+        runs, models, histories, folders, wanted, strict=True
+    ):
+        if keep:
+            _keep_weights(run, model, data, history, folder)
+    for run, history, folder in zip(runs, histories, folders, strict=True):
+        history.save(_path(run, folder))
     checkpoint.unlink(missing_ok=True)
     return histories
 
@@ -230,12 +242,13 @@ def _perform_group(
     folders: Sequence[Path],
     *,
     progress: str,
+    weights: Sequence[bool],
     **options: Any,
 ) -> None:
     if len(runs) > 1:
-        perform_together(runs, data, folders, **options)
+        perform_together(runs, data, folders, weights=weights, **options)
     else:
-        perform(runs[0], data, folders[0], progress=progress, **options)
+        perform(runs[0], data, folders[0], progress=progress, weights=weights[0], **options)
 
 
 def _groups(
@@ -278,14 +291,22 @@ def _model_of(run: Run, data: ImageData) -> nn.Module:
     return seeded_model(run.network, run.norm, data, run.recipe.seed, builder=run.builder)
 
 
-def _keep(
-    run: Run, model: nn.Module, data: ImageData, history: History, folder: Path, weights: bool
+def _keep_weights(
+    run: Run, model: nn.Module, data: ImageData, history: History, folder: Path
 ) -> None:
-    """Write what a run leaves: its history and, if asked for, its weights."""
-    if weights and not history.failure:
+    """Write the weights of a run, unless it diverged."""
+    if not history.failure:
         about = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
         save_weights(model, folder / f"{run.name}.safetensors", history, **about)
-    history.save(_path(run, folder))
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise ``OSError`` now, and not after the first epoch, if nothing can be written here."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written to ({error}); choose another folder.") from error
 
 
 def _first_images(data: ImageData, count: int) -> ImageData:
@@ -301,10 +322,12 @@ def _first_images(data: ImageData, count: int) -> ImageData:
 
 
 def save_weights(model: nn.Module, path: Path, history: History, **about: object) -> Path:
-    """Write the model's parameters and buffers as safetensors, with what they are."""
+    """Write the model's parameters and buffers as safetensors, with what they are.
+
+    Raises ``OSError`` if they cannot be written.
+    """
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     about |= {
         "network": history.network,
         "norm": history.norm,
@@ -312,9 +335,8 @@ def save_weights(model: nn.Module, path: Path, history: History, **about: object
         "seed": history.seed,
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
     return path
 
 
@@ -326,14 +348,30 @@ def _history(run: Run, folder: Path) -> History:
     return History.load(_path(run, folder))
 
 
-def check_images(run: Run, data: ImageData, folder: Path) -> None:
-    """Raise ``ValueError`` if the run that ``folder`` holds was trained on other images."""
-    there, here = _history(run, folder).dataset, _images_of(run, data).title
-    if there != here:
+def refuse_stand_in(data: ImageData) -> None:
+    """Raise ``ValueError`` if these are not the images that were asked for."""
+    if data.note:
         raise ValueError(
-            f"{_path(run, folder)} holds a run on other images ({there}; here: {here}). "
-            "Choose another folder, or delete the file to train again."
+            f"{data.note} Runs on other images do not belong in the course's results; for a trial "
+            "name a folder of your own (--out; for a search --log)."
         )
+
+
+def check_images(run: Run, data: ImageData, folder: Path) -> None:
+    """Raise ``ValueError`` if ``folder`` holds this run, or one of another seed, on other images.
+
+    Data sets are told apart by their titles and the numbers of their images.
+    """
+    data = _images_of(run, data)
+    here = f"{data.title}, {len(data.train)} to train on, {len(data.test)} to test"
+    for path in folder.glob(run.name.removesuffix(str(run.recipe.seed)) + "*.json"):
+        kept = History.load(path)
+        there = f"{kept.dataset}, {kept.train_images} to train on, {kept.test_images} to test"
+        if there != here:
+            raise ValueError(
+                f"{path} holds a run on other images ({there}; here: {here}). Choose another "
+                "folder, or delete the file to train again."
+            )
 
 
 def is_done(run: Run, folder: Path, weights: bool) -> bool:

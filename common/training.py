@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,9 @@ PROGRESS = ("bar", "lines", "none")
 class Diverged(RuntimeError):
     """The loss stopped being a number; ``history`` has the run's epochs and the reason."""
 
-    history: History
+    def __init__(self, history: History) -> None:
+        super().__init__(history.failure)
+        self.history = history
 
 
 @dataclass(frozen=True)
@@ -241,12 +243,28 @@ class History:
 
 def write_atomically(path: str | Path, text: str) -> Path:
     """Write ``text`` to ``path`` through a temporary file, making folders as needed."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file to write to, which takes the place of ``path`` once that has worked.
+
+    Folders are made as needed. Raises ``OSError`` naming ``path`` if anything goes wrong: PyTorch
+    and safetensors have errors of their own kinds for a full disk.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except Exception as error:
+        raise OSError(f"{path} could not be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def seeded_model(
@@ -333,12 +351,9 @@ def fit(
             run.restore(checkpoint, [history])
             watcher.skip_to(len(history.epochs))
         started -= history.seconds
-        for epoch in range(len(history.epochs) + 1, recipe.epochs + 1):
+        for _ in range(len(history.epochs), recipe.epochs):
             try:
-                history.epochs.append(_one_epoch(run, batches, data, device, epoch, watcher))
-            except Diverged as error:
-                history.failure, error.history = str(error), history
-                raise
+                _one_epoch(run, history, batches, data, device, watcher)
             finally:
                 history.seconds = time.perf_counter() - started
             watcher.epoch_done(history)
@@ -391,14 +406,17 @@ def new_history(
 
 def _one_epoch(
     run: _Run,
+    history: History,
     batches: Batches,
     data: ImageData,
     device: torch.device,
-    epoch: int,
     watcher: _Watcher,
-) -> dict[str, float]:
-    """Train for one epoch, then evaluate on the test images; the row for the history."""
-    started = time.perf_counter()
+) -> None:
+    """Train for one epoch, then evaluate on the test images: a row more in the history.
+
+    Raises ``Diverged`` if the loss is no number any more.
+    """
+    started, epoch = time.perf_counter(), len(history.epochs) + 1
     run.model.train()
     # Summed on the device: reading a number from a GPU makes it wait for everything before it.
     total = torch.zeros(2, device=device)
@@ -407,11 +425,13 @@ def _one_epoch(
         watcher.step_done(epoch, total)
     loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
     if reason := divergence(loss, epoch, run.recipe):
-        raise Diverged(reason)
+        history.failure = reason
+        raise Diverged(history)
     seconds = time.perf_counter() - started
     run.end_epoch(loss)
     test = evaluate(run.evaluated(), data.test, data, device=device)
-    return epoch_row(epoch, run.learning_rate(), Score(loss, 100 * accuracy), test, seconds)
+    train = Score(loss, 100 * accuracy)
+    history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
 
 
 def divergence(loss: float, epoch: int, recipe: Recipe) -> str:
@@ -551,24 +571,19 @@ class _Run:
 
     def save(self, path: str | Path, histories: Sequence[History]) -> None:
         """Keep everything the rest of the run depends on, in one file that is never half there."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(
-            {
-                "histories": [history.to_json() for history in histories],
-                "model": self.model.state_dict(),
-                "average": self.average.state_dict() if self.average else None,
-                "optimisers": [o.state_dict() for o in self.optimisers],
-                "plateaus": [p.state_dict() for p in self.plateaus],
-                "done": self.done,
-                "generators": [generator.get_state() for generator in self.generators],
-                "random": torch.get_rng_state(),
-                "random_cuda": torch.cuda.get_rng_state(gpu) if (gpu := self._gpu()) else None,
-            },
-            temporary,
-        )
-        temporary.replace(path)
+        state = {
+            "histories": [history.to_json() for history in histories],
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimisers": [o.state_dict() for o in self.optimisers],
+            "plateaus": [p.state_dict() for p in self.plateaus],
+            "done": self.done,
+            "generators": [generator.get_state() for generator in self.generators],
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(gpu) if (gpu := self._gpu()) else None,
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def restore(self, path: str | Path, histories: Sequence[History]) -> None:
         """Go on where ``save`` left off; ``histories`` receive the epochs done so far."""

@@ -206,7 +206,7 @@ def test_the_report_prints_medians_and_ratios_of_rounds():
     assert "1,600; missed" in memory
     assert "300 MB" in memory
     assert "90 seconds of training: 95; missed" in sprint
-    assert "it takes 2 epochs, for after the first the networks have 61 %" in sprint
+    assert "epochs that took 2, test accuracy after the first 61 %" in sprint
     never = {"epochs": None, "seconds": None, "test_accuracy": [50.0, 65.0]}
     results["norms"]["group"]["sprint"] = never
     assert "90 seconds of training: never; missed" in benchmark.goals(results)[-1]

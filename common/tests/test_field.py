@@ -199,5 +199,7 @@ def test_the_weights_of_another_network_can_be_evaluated(monkeypatch, capsys):
 def test_what_is_not_shipped_says_how_to_train_it(capsys):
     with pytest.raises(FileNotFoundError, match="train --network plain-11k --norm layer"):
         shipped_histories("plain-11k", "layer")
+    assert cli.main(["evaluate", "--network", "plain-11k"]) == 2
+    assert "'plain-11k' with batch norm, only with group. Train" in capsys.readouterr().err
     assert cli.main(["evaluate", "--network", "resnet-1000"]) == 2
-    assert "no run of 'resnet-1000' with batch norm" in capsys.readouterr().err
+    assert "Unknown network 'resnet-1000'" in capsys.readouterr().err

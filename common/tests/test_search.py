@@ -162,7 +162,9 @@ def test_a_candidate_starts_from_its_seed(tmp_path, monkeypatch):
 def test_a_file_of_an_older_network_is_not_taken_for_this_one(tmp_path):
     (run,) = search.plan(["gated"], epochs=1, data="shapes")
     recipe = run.recipe.shortened()
-    old = History("gated", "batch", 12, recipe, "x", epochs=[{}], train_accuracy=1.0)
+    images = {"train_images": 160, "test_images": 160}
+    title = "shapes, validation split – quick mode"
+    old = History("gated", "batch", 12, recipe, title, epochs=[{}], train_accuracy=1.0, **images)
     old.save(tmp_path / f"{run.name}.json")
     with pytest.raises(ValueError, match=r"12 parameters.*Delete"):
         search.perform([run], tmp_path, jobs=1)

@@ -65,13 +65,53 @@ def test_what_cannot_be_written_is_not_lost(tmp_path, monkeypatch):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
 
 
-def test_a_folder_that_cannot_be_used_is_found_out_before_the_training(tmp_path, capsys):
+@pytest.mark.parametrize("what", ["weights", "checkpoint"])
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path, monkeypatch, what):
+    def full(*_, **__):  # what both libraries raise is no OSError
+        raise RuntimeError("unexpected pos 97664 vs 97560")
+
+    monkeypatch.setattr({"weights": "safetensors.torch.save_file"}.get(what, "torch.save"), full)
+    with pytest.raises(
+        OSError, match=r"course-batch-seed1\..* could not be written: unexpected pos"
+    ):
+        run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    assert not list(tmp_path.glob(".*.[0-9]*"))  # nothing half-written
+
+
+def test_runs_trained_as_one_are_not_lost_if_one_cannot_be_written(tmp_path, monkeypatch):
+    runs = [replace(RUNS[0], recipe=replace(RECIPE, seed=seed)) for seed in (1, 2)]
+    save = studies.save_weights
+
+    def once(model, path, history, **about):
+        if history.seed == 2:
+            raise OSError("No space left on device")
+        return save(model, path, history, **about)
+
+    monkeypatch.setattr(studies, "save_weights", once)
+    with pytest.raises(OSError, match="No space left"):
+        run_all(runs, tmp_path, jobs=1, together=2, weights=True)
+    monkeypatch.setattr(studies, "save_weights", save)
+    monkeypatch.setattr("common.training._Run.step", None)  # a training step would now fail
+    histories = run_all(runs, tmp_path, jobs=1, together=2, weights=True)
+    assert all(history.finished and history.together == 2 for history in histories)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_weights_are_kept_of_the_runs_that_were_named(tmp_path):
+    run_all(RUNS, tmp_path, jobs=1, weights=lambda run: run.norm == "group")
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [
+        "course-group-seed1.safetensors"
+    ]
+
+
+def test_a_folder_that_cannot_be_used_is_found_out_before_the_training(
+    tmp_path, monkeypatch, capsys
+):
     file = tmp_path / "taken"
     file.write_text("a file, no folder")
+    monkeypatch.setattr(studies, "fit", None)  # training would now fail
     assert cli.main(["compare", "--quick", "--jobs", "1", "--out", str(file)]) == 2
-    error = capsys.readouterr().err
-    assert str(file) in error
-    assert "epoch" not in error
+    assert f"{file} cannot be written to" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -92,10 +132,33 @@ def test_runs_on_the_stand_in_are_not_mixed_with_runs_on_the_images_asked_for(tm
     assert "stand-in" in history.dataset
     assert run_all(runs[:1], tmp_path, jobs=1) == [history]
     offline("")
-    with pytest.raises(ValueError, match=r"on other images .*stand-in for CIFAR-10; here: shapes"):
+    with pytest.raises(
+        ValueError, match=r"on other images .*stand-in for CIFAR-10, .*here: shapes"
+    ):
         run_all(runs[:1], tmp_path, jobs=1)
-    with pytest.raises(ValueError, match="on other images"):
-        run_all(runs, tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_folder_holds_a_run_and_its_other_seeds_on_the_same_images(
+    tmp_path, monkeypatch, weights, seed
+):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    data = load_images("shapes")
+    more = replace(data, test=data.test.draw(50))  # of the same title
+    monkeypatch.setattr("common.data.load_images", lambda _: more)
+    monkeypatch.setattr(studies, "fit", None)  # training would now fail
+    run = replace(RUNS[0], recipe=replace(RECIPE, seed=seed))
+    with pytest.raises(
+        ValueError, match=r"seed1.json holds a run on other images .*here: .*50 to test"
+    ):
+        run_all([run], tmp_path, jobs=1, weights=weights)
+
+
+def test_what_the_course_ships_is_taken_as_it_is_without_a_look_at_the_images(monkeypatch):
+    monkeypatch.setenv("NORMS_QUICK", "0")
+    monkeypatch.setattr("common.data.load_images", None)  # looking would now fail
+    assert cli.main(["accuracy", "--norms", "batch", "--seeds", "1", "2"]) == 0
 
 
 @pytest.mark.parametrize("command", ["accuracy", "field"])
@@ -134,6 +197,14 @@ def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys):
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
     assert (tmp_path / "lessons" / "shapes" / "course-batch-seed1.json").exists()
+
+
+def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypatch):
+    trained = []
+    monkeypatch.setattr(results, "_train_and_keep", lambda norm, *_: trained.append(norm))
+    data = replace(load_images("shapes"), quick=False, name="CIFAR-100")
+    results.train_or_load("batch", data)
+    assert trained == ["batch"]
 
 
 def test_the_shown_run_is_one_whose_weights_are_there(tmp_path, monkeypatch):
