@@ -526,9 +526,10 @@ def figures(options: argparse.Namespace) -> None:
 
 def mutants(options: argparse.Namespace) -> None:
     """``mutants``: wrong answer × check → hint, a row each."""
-    from common.checks import mutant_table
+    from common.exercises import mutant_table
+    from common.tests.exercises.mutants import MUTANTS
 
-    print(mutant_table())
+    print(mutant_table(MUTANTS))
 
 
 def summary(options: argparse.Namespace) -> None:

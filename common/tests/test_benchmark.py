@@ -281,7 +281,7 @@ except SystemExit:
     pass
 load("cli", without="torch " + heavy)
 load("optimisers", "batches", "training", "recipes", "studies", "models", "norms", without=heavy)
-load("shapes", "data", "results", "checks", "benchmark", without=heavy)
+load("shapes", "data", "results", "exercises", "benchmark", without=heavy)
 """
 
 FIGURES = """

@@ -339,7 +339,7 @@ def test_summary_prints_the_table(capsys):
 
 
 def test_mutants_prints_a_row_a_wrong_answer(capsys):
-    from common.tests.mutants import MUTANTS
+    from common.tests.exercises.mutants import MUTANTS
 
     assert cli.main(["mutants"]) == 0
     rows = capsys.readouterr().out.splitlines()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common import checks
+from common import exercises as checks
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ import contextlib
 import functools
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from common import checks
-from common.tests.mutants import MUTANTS, VARIANTS, RightBatchNorm, norm_answer
+from common import exercises as checks
+from common.exercises.inputs import alike, sample
+from common.exercises.mistakes import RIGHT_WAY
+from common.exercises.tasks import Normalised, Statistics
+from common.tests.exercises.mutants import MUTANTS, VARIANTS, RightBatchNorm, norm_answer
 
 CHECKS = [value for name, value in vars(checks).items() if name.startswith("check_")]
 
@@ -173,34 +177,32 @@ def test_a_message_gives_numbers_of_the_learner_and_the_right_ones():
 @pytest.mark.parametrize(
     "task",
     [
-        *(checks._Statistics(layout) for layout in ("batch", "group", "image")),
-        *(checks._Normalised(layout) for layout in ("batch", "group", "image", "channels")),
+        *(Statistics(layout) for layout in ("batch", "group", "image")),
+        *(Normalised(layout) for layout in ("batch", "group", "image", "channels")),
     ],
     ids=lambda task: f"{type(task).__name__}-{task.layout}",
 )
 def test_the_known_mistakes_can_be_told_apart(task):
     """Each mistake, and the right way, gives another result on the inputs that the checks use."""
     layout = task.layout
-    usual = checks._inputs(layout)
-    small = checks.replace(usual, x=usual.x / 100, eps=1e-4)
-    right = checks._RIGHT_WAY[layout]
+    usual = sample(layout)
+    small = replace(usual, x=usual.x / 100, eps=1e-4)
+    right = RIGHT_WAY[layout]
     ways = [({}, "right"), *task.mistakes()]
     for i in (usual, small):
-        assert checks._alike(task.by(right, i), task.expected(i))
+        assert alike(task.by(right, i), task.expected(i))
     for (one, hint), (other, another) in itertools.combinations(ways, 2):
         if hint == another:
             continue
         same = all(
-            checks._alike(
-                task.by(checks.replace(right, **one), i), task.by(checks.replace(right, **other), i)
-            )
+            alike(task.by(replace(right, **one), i), task.by(replace(right, **other), i))
             for i in (usual, small)
         )
         assert not same, (hint, another)
 
 
 def test_the_table_of_wrong_answers_has_a_line_for_each():
-    lines = checks.mutant_table().splitlines()
+    lines = checks.mutant_table(MUTANTS).splitlines()
     assert len(lines) == 2 + len(MUTANTS)
     for line, mutant in zip(lines[2:], MUTANTS, strict=True):
         assert line.startswith(mutant.name)

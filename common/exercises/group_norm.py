@@ -1,0 +1,66 @@
+"""The checks of the group norm lesson."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.exercises.predictions import Number, examine_numbers
+from common.exercises.tasks import Normalised, Statistics
+from common.exercises.trials import examine
+from common.exercises.verdict import Verdict
+
+
+def check_group_statistics(group_statistics: Callable) -> Verdict:
+    """Check `group_statistics(x, groups) -> (mean, variance)`, both (N, G), for x (N, C, H, W)."""
+    return examine(group_statistics, Statistics("group"))
+
+
+def check_group_norm(group_norm: Callable, *, reveal: bool = True) -> Verdict:
+    """Check `group_norm(x, groups, gamma, beta, eps)`: x (N, C, H, W), gamma and beta (C,).
+
+    reveal=False shows the symptom only, for "find the bug".
+    """
+    return examine(group_norm, Normalised("group"), reveal)
+
+
+def check_group_norm_prediction(prediction: Callable) -> Verdict:
+    """Check `prediction() -> (number of means, values in each set S, parameters)`.
+
+    For `nn.GroupNorm(4, 32)` and an input of shape (8, 32, 16, 16).
+    """
+    n, c, h, w, groups = 8, 32, 16, 16, 4
+    asked = [
+        Number(
+            "the number of means",
+            n * groups,
+            {
+                groups: "each image has its own means: group norm never mixes images.",
+                c: "that is batch norm: one mean for each channel.",
+                n: "that is layer norm: one mean for each image.",
+                n * c: "that is instance norm: one mean for each channel of each image.",
+            },
+        ),
+        Number(
+            "the number of values in S",
+            c // groups * h * w,
+            {
+                n * c // groups * h * w: "S holds values of one image only, not of the batch.",
+                h * w: "a group holds C/G = 8 channels, and S the pixels of all of them.",
+                c * h * w: "that is layer norm's S: a group holds only C/G = 8 channels.",
+                n * h * w: "that is batch norm's S.",
+                groups * h * w: "4 is the number of groups; how many channels are in one?",
+            },
+        ),
+        Number(
+            "the number of parameters",
+            2 * c,
+            {
+                2 * groups: "gamma and beta are not shared within a group: each channel has both.",
+                groups: "gamma and beta are not shared within a group: each channel has both.",
+                c: "there is a gamma and a beta.",
+                2 * c * h * w: "that is nn.LayerNorm([C, H, W]); here pixels share gamma and beta.",
+                2: "gamma and beta are not scalars: each channel has both.",
+            },
+        ),
+    ]
+    return examine_numbers(prediction, asked)
