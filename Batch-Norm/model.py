@@ -2,15 +2,13 @@
 
 BatchNorm normalises each channel over all images and positions of the batch, in training; with a
 scale and a shift for each channel it adds 2C parameters, and it keeps a running mean and variance
-of each channel for evaluation. All networks are built in ``common.models``; this lesson builds
+of each channel for evaluation. All networks are built in ``common.networks``; this lesson builds
 them with ``nn.BatchNorm2d``. To switch network, give another name:
 
 >>> model = build("plain-18k")
 """
 
-from torch import nn
-
-from common import models
+from common.networks import builder
 
 NORM = "batch"
 
@@ -23,11 +21,4 @@ NETWORKS = {
     "skip-48k": NORM,
 }
 
-
-def build(network: str = "course", norm: str | None = None, **options: int | None) -> nn.Module:
-    """A network of this lesson, ``(N, 3, H, W)`` to ``(N, classes)``, freshly initialised.
-
-    ``norm=None`` takes the lesson's norm; ``options`` (``classes``, ``image_size``) and the errors
-    raised are those of ``common.models.build``.
-    """
-    return models.build(network, norm or NETWORKS.get(network, NORM), **options)
+build = builder(NETWORKS)

@@ -6,20 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from model import NORM
+from model import NETWORKS
 from torch import nn
 
-from common.batches import Normaliser
-from common.data import ImageData
-from common.results import train_or_load
-from common.training import History
+from common.data import ImageData, Normaliser
+from common.experiments import trainer
 
-
-def trained(
-    data: ImageData, train: bool = False, network: str = "course", seed: int = 1
-) -> tuple[nn.Module, History]:
-    """A trained network of this lesson and its history: ``common.results.train_or_load``."""
-    return train_or_load(NORM, data, train=train, network=network, seed=seed)
+trained = trainer(NETWORKS)
 
 
 def norm_layers(net: nn.Module) -> dict[str, nn.BatchNorm2d]:

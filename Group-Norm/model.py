@@ -2,15 +2,13 @@
 
 GroupNorm normalises each image by itself, a group of channels at a time; with a scale and a shift
 for each channel it adds 2C parameters whatever the number of groups. All networks are built in
-``common.models``; this lesson builds them with ``nn.GroupNorm``. To switch network or the number
+``common.networks``; this lesson builds them with ``nn.GroupNorm``. To switch network or the number
 of groups, say so:
 
 >>> model = build("wide-31k", groups=2)
 """
 
-from torch import nn
-
-from common import models
+from common.networks import builder
 
 NORM = "group"
 
@@ -27,11 +25,4 @@ NETWORKS = {
     "skip-48k": NORM,
 }
 
-
-def build(network: str = "course", norm: str | None = None, **options: int | None) -> nn.Module:
-    """A network of this lesson, ``(N, 3, H, W)`` to ``(N, classes)``, freshly initialised.
-
-    ``norm=None`` takes the norm that ``NETWORKS`` names; ``options`` (``classes``, ``image_size``,
-    ``groups``) and the errors raised are those of ``common.models.build``.
-    """
-    return models.build(network, norm or NETWORKS.get(network, NORM), **options)
+build = builder(NETWORKS)

@@ -11,18 +11,12 @@ import torch.nn.functional as F
 from model import NETWORKS, NORM
 from torch import nn
 
-from common import results, training
+from common import training
 from common.data import ImageData, ImageSet
-from common.recipes import course_recipe
-from common.training import History
+from common.experiments import trainer
+from common.training import History, course_recipe
 
-
-def trained(
-    data: ImageData, train: bool = False, network: str = "course", seed: int = 1
-) -> tuple[nn.Module, History]:
-    """A trained network of this lesson and its history: ``common.results.train_or_load``."""
-    norm = NETWORKS.get(network, NORM)
-    return results.train_or_load(norm, data, train=train, network=network, seed=seed)
+trained = trainer(NETWORKS)
 
 
 def group_norms(net: nn.Module) -> dict[str, nn.GroupNorm]:

@@ -3,14 +3,12 @@
 LayerNorm normalises each image by itself, over all channels and positions at once. What it costs
 depends on the scale and shift: one pair a channel, 2C parameters, is ``nn.GroupNorm(1, C)``; one
 pair a position, 2·C·H·W parameters, is ``nn.LayerNorm([C, H, W])``, which fixes the image size.
-All networks are built in ``common.models``. To switch network, give another name:
+All networks are built in ``common.networks``. To switch network, give another name:
 
 >>> model = build("plain-27k")
 """
 
-from torch import nn
-
-from common import models
+from common.networks import builder
 
 NORM = "layer"
 
@@ -27,11 +25,4 @@ NETWORKS = {
     "skip-48k": NORM,
 }
 
-
-def build(network: str = "course", norm: str | None = None, **options: int | None) -> nn.Module:
-    """A network of this lesson, ``(N, 3, H, W)`` to ``(N, classes)``, freshly initialised.
-
-    ``norm=None`` takes the lesson's norm; ``options`` (``classes``, ``image_size``) and the errors
-    raised are those of ``common.models.build``.
-    """
-    return models.build(network, norm or NETWORKS.get(network, NORM), **options)
+build = builder(NETWORKS)

@@ -6,21 +6,14 @@ import copy
 from dataclasses import replace
 
 import torch
-from model import NORM
+from model import NETWORKS
 from torch import nn
 
 from common import norms
-from common.batches import Normaliser
-from common.data import ImageData, ImageSet
-from common.results import train_or_load
-from common.training import History
+from common.data import ImageData, ImageSet, Normaliser
+from common.experiments import trainer
 
-
-def trained(
-    data: ImageData, train: bool = False, network: str = "course", seed: int = 1
-) -> tuple[nn.Module, History]:
-    """The lesson's trained network and its history, as ``common.results.train_or_load`` says."""
-    return train_or_load(NORM, data, train=train, network=network, seed=seed)
+trained = trainer(NETWORKS)
 
 
 def three_layer_norms(channels: int, height: int, width: int) -> dict[str, nn.Module]:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from common.settings import RUNS
-
-if TYPE_CHECKING:
-    from common.training import History, Recipe
+from typing import Any
 
 NORMS = ("batch", "group", "layer")
 
@@ -211,7 +204,11 @@ def _size(command: argparse.ArgumentParser) -> None:
 
 def _search(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--candidates", nargs="+", help="names from common/search.py, course among them")
+    add(
+        "--candidates",
+        nargs="+",
+        help="names from common/networks/candidates.py, course among them",
+    )
     add("--learning-rates", type=float, nargs="+", default=[], help="default: the recipe's")
     add("--optimiser", default="muon", help="muon (default) or sgd")
     add("--epochs", type=int, default=6, help="default: 6")
@@ -263,33 +260,8 @@ _OPTIONS = {
 }
 
 
-def _recipe(options: argparse.Namespace, norm: str, seed: int) -> Recipe:
-    from common.recipes import course_recipe
-
-    changes = {
-        name: getattr(options, name)
-        for name in ("epochs", "batch_size", "learning_rate")
-        if getattr(options, name) is not None
-    }
-    return replace(course_recipe(norm, seed), **changes)
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    """A folder of its own for each data set, so that runs on different images never mix."""
-    from common.data import folder_name
-    from common.settings import quick
-
-    return RUNS / options.command / ("quick" if quick() else folder_name(options.data))
-
-
-def _check_where(options: argparse.Namespace) -> None:
-    """Keep all but full runs on CIFAR-10 out of the lessons' results."""
-    from common.data import folder_name
-    from common.settings import quick
-
-    if options.out is None and (quick() or folder_name(options.data) != "cifar10"):
-        kind = "Quick runs" if quick() else f"Runs on {options.data}"
-        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")
+def _recipe_changes(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate")}
 
 
 def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
@@ -299,75 +271,29 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace) -> None:
     """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
-    from common import visualisation
-    from common.studies import Run, run_all
+    from common import experiments, reports
 
-    folder = options.out or _folder(options)
-    runs = [
-        Run(options.network, norm, _recipe(options, norm, seed), data=options.data)
-        for seed in options.seeds
-        for norm in options.norms
-    ]
-    histories = run_all(runs, folder, weights=True, **_side_by_side(options))
-    finished = [history for history in histories if history.finished]
-    if not finished:
-        print(comparison_table(histories))
-        return
-    figures = {
-        "curves.png": visualisation.curves(finished),
-        "comparison.png": visualisation.comparison(finished),
-    }
-    for name, figure in figures.items():
-        visualisation.save(figure, folder / name)
-    print(comparison_table(histories))
-    print(f"\nHistories, weights and figures: {folder}")
-
-
-def comparison_table(histories: Sequence[History]) -> str:
-    """A plain table, a row a norm: parameters, train %, test %, their spread, time."""
-    from common.statistics import summarise
-    from common.theme import LABELS
-
-    first = histories[0]
-    lines = [
-        f"{first.network} network on {first.dataset}, {first.recipe.epochs} epochs, {first.device}",
-        "",
-        f"{'norm':<10}  {'parameters':>10}  {'train %':>20}  {'test %':>20}  {'minutes a run':>13}",
-    ]
-    for norm in dict.fromkeys(history.norm for history in histories):
-        mine = [history for history in histories if history.norm == norm]
-        failed = [history for history in mine if history.failure]
-        mine = [history for history in mine if not history.failure]
-        if mine:
-            train = summarise([history.train_accuracy for history in mine])
-            test = summarise([history.test_accuracy for history in mine])
-            minutes = sum(history.seconds for history in mine) / len(mine) / 60
-            lines.append(
-                f"{LABELS.get(norm, norm):<10}  {mine[0].parameters:>10,}  {train!s:>20}  "
-                f"{test!s:>20}  {minutes:>13.1f}"
-            )
-        lines += [f"{LABELS.get(norm, norm):<10}  seed {h.seed}: {h.failure}" for h in failed]
-    lines += [
-        "",
-        "Test accuracy after the last epoch, train accuracy in evaluation mode;",
-        "mean ± standard deviation over n seeds.",
-    ]
-    return "\n".join(lines)
+    runs = experiments.comparison_runs(
+        options.network, options.norms, options.seeds, options.data, **_recipe_changes(options)
+    )
+    folder = options.out or experiments.own_folder(options.command, options.data)
+    histories = experiments.run_all(runs, folder, weights=True, **_side_by_side(options))
+    drawn = reports.draw_comparison(histories, folder)
+    print(reports.comparison_table(histories))
+    if drawn:
+        print(f"\nHistories, weights and figures: {folder}")
 
 
 def train(options: argparse.Namespace) -> None:
     """``train``: one run; its history as JSON and its weights beside it."""
-    from common.studies import Run, run_all
+    from common import experiments, reports
 
-    run = Run(
-        options.network,
-        options.norm,
-        _recipe(options, options.norm, options.seed),
-        data=options.data,
+    (run,) = experiments.comparison_runs(
+        options.network, [options.norm], [options.seed], options.data, **_recipe_changes(options)
     )
-    folder = _folder(options)
-    (history,) = run_all([run], folder, jobs=1, device=options.device, weights=True)
-    print(comparison_table([history]))
+    folder = experiments.own_folder(options.command, options.data)
+    (history,) = experiments.run_all([run], folder, jobs=1, device=options.device, weights=True)
+    print(reports.comparison_table([history]))
     path = folder / f"{run.name}.json"
     if options.out:
         path = history.save(options.out)
@@ -376,66 +302,49 @@ def train(options: argparse.Namespace) -> None:
 
 def accuracy(options: argparse.Namespace) -> None:
     """``accuracy``: the runs that the lessons show, kept with them (untuned ones with weights)."""
-    from common.recipes import course_recipe
-    from common.results import results_folder
-    from common.studies import Run, run_all
+    from common import experiments, reports
 
-    _check_where(options)
-    runs = []
-    for seed, norm in itertools.product(options.seeds, options.norms):
-        recipe = course_recipe(norm, seed, tuned=options.tuned)
-        # A norm whose own best rate is the shared one has its runs already, under no label.
-        label = "tuned" if recipe != course_recipe(norm, seed) else ""
-        runs.append(Run("course", norm, recipe, data=options.data, label=label))
-    folder = options.out or (lambda run: results_folder(run.norm))
-    histories = run_all(
-        runs,
-        folder,
+    shipped = options.out is None
+    if shipped:
+        experiments.check_shippable(options.data)
+    histories = experiments.run_all(
+        experiments.accuracy_runs(options.norms, options.seeds, options.data, tuned=options.tuned),
+        options.out or experiments.lesson_folder,
         weights=lambda run: not run.label,  # the tuned ones are for a table alone
-        shipped=options.out is None,
+        shipped=shipped,
         **_side_by_side(options),
     )
-    print(comparison_table(histories))
+    print(reports.comparison_table(histories))
 
 
 def benchmark(options: argparse.Namespace) -> None:
     """``benchmark``: speed and memory of training with each norm; a table and a JSON file."""
-    from common import benchmark as bench
-    from common.settings import quick
+    from common import experiments, reports
+    from common.experiments import benchmark as bench
 
-    default = bench.QUICK_PLAN if quick() else bench.Plan()
-    plan = replace(
-        default,
+    plan = bench.plan(
         network=options.network,
         data=options.data,
         device=options.device,
-        batches=default.batches if options.batches is None else options.batches,
-        rounds=default.rounds if options.rounds is None else options.rounds,
+        batches=options.batches,
+        rounds=options.rounds,
         accelerated=options.accelerated,
     )
     results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
-    path = bench.save(results, options.out or _folder(options))
-    print(bench.report(results))
+    folder = options.out or experiments.own_folder(options.command, options.data)
+    path = reports.save_benchmark(results, folder)
+    print(reports.report(results))
     print(f"\nAll rounds: {path}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """``evaluate``: the shipped weights, or a file's, on the test images."""
-    from common import training
-    from common.data import load_images
-    from common.results import load_weights, shipped_run, weights_of
-    from common.settings import pick_device, tune_process
+    from common import experiments
 
-    path = options.weights or weights_of(shipped_run(options.network, options.norm))
-    model, about = load_weights(path)
-    tune_process()
-    data = load_images(options.data)
-    if len(data.classes) != int(about["classes"]):
-        raise ValueError(
-            f"The network of {path} tells {about['classes']} classes apart, and {data.title} has "
-            f"{len(data.classes)}: name the images it was trained on (--data)."
-        )
-    score = training.evaluate(model, data.test, data, device=pick_device(options.device))
+    path = options.weights or experiments.weights_of(
+        experiments.shipped_run(options.network, options.norm)
+    )
+    about, data, score = experiments.try_weights(path, options.data, options.device)
     print(f"network        {about['network']} with {about['norm']} norm, seed {about['seed']}")
     print(f"trained on     {about['dataset']}")
     print(f"evaluated on   {data.title}, {len(data.test):,} test images")
@@ -445,7 +354,8 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def search(options: argparse.Namespace) -> None:
     """``search``: short runs of candidate networks; a table and rows in the log."""
-    from common import search as study
+    from common import experiments
+    from common.experiments import search as study
 
     runs = study.plan(
         options.candidates or study.CANDIDATES,
@@ -457,24 +367,21 @@ def search(options: argparse.Namespace) -> None:
         seed=options.seed,
         data=options.data,
     )
-    folder = options.out or _folder(options)
+    folder = options.out or experiments.own_folder(options.command, options.data)
     log = options.log or study.default_log(options.data, folder)
-    own = log.resolve() != study.LOG.resolve()
-    rows = study.perform(runs, folder, jobs=options.jobs, device=options.device, stand_in=own)
-    study.add_to_log(rows, log)
+    rows = study.perform_and_log(runs, folder, log, jobs=options.jobs, device=options.device)
     print(study.table(rows))
     print(f"\nHistories: {folder}\nLog: {log}")
 
 
 def field(options: argparse.Namespace) -> None:
     """``field``: the networks of the field; histories in the lessons' results, and a table."""
-    from common.field import field_runs
-    from common.results import results_folder
-    from common.studies import run_all
-    from common.tables import field_report
+    from common import experiments, reports
 
-    _check_where(options)
-    runs = field_runs(
+    shipped = options.out is None
+    if shipped:
+        experiments.check_shippable(options.data)
+    runs = experiments.field_runs(
         options.recipes,
         options.networks,
         options.norms,
@@ -482,27 +389,28 @@ def field(options: argparse.Namespace) -> None:
         data=options.data,
         jpeg=options.jpeg,
     )
-    folder = options.out or (lambda run: results_folder(run.norm))
-    shipped = options.out is None
-    histories = run_all(
-        runs, folder, weights=options.weights, shipped=shipped, **_side_by_side(options)
+    histories = experiments.run_all(
+        runs,
+        options.out or experiments.lesson_folder,
+        weights=options.weights,
+        shipped=shipped,
+        **_side_by_side(options),
     )
-    print(field_report(runs, histories))
+    print(reports.field_report(runs, histories))
     if options.jpeg is not None:
-        from common.compression import describe
-        from common.data import load_images
+        from common.data import describe, load_images
 
         print(f"\n{describe(load_images(options.data), options.jpeg)}")
 
 
 def tables(options: argparse.Namespace) -> int:
     """``tables``: every table in the READMEs, written or checked."""
-    from common.tables import load_results, update
+    from common import reports
 
-    results = load_results()
+    results = reports.load_results()
     if results.left_out:
         print(f"Left out, for git does not know them yet: {len(results.left_out)} runs.")
-    stale = update(results, check=options.check)
+    stale = reports.update(results, check=options.check)
     if not stale:
         print("All READMEs are up to date.")
     elif options.check:
@@ -514,13 +422,10 @@ def tables(options: argparse.Namespace) -> int:
 
 def figures(options: argparse.Namespace) -> None:
     """``figures``: curves, comparisons and mistakes, from the kept results and weights."""
-    from common.data import load_images
-    from common.figures import draw
-    from common.settings import ROOT, tune_process
+    from common import reports
+    from common.settings import ROOT
 
-    tune_process()
-    kept = any(ROOT.glob("*/results/*.safetensors"))
-    for path in draw(data=load_images(options.data) if kept else None):
+    for path in reports.draw(images=options.data):
         print(path.relative_to(ROOT))
 
 
@@ -534,8 +439,7 @@ def mutants(options: argparse.Namespace) -> None:
 
 def summary(options: argparse.Namespace) -> None:
     """``summary``: torchsummary's table."""
-    from common.models import build
-    from common.summary import summary as table
+    from common import networks
 
-    model = build(options.network, options.norm, image_size=options.size)
-    print(table(model, (3, options.size, options.size)))
+    model = networks.build(options.network, options.norm, image_size=options.size)
+    print(networks.summary(model, (3, options.size, options.size)))

@@ -13,6 +13,7 @@ the command line and a test make it in the same place:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+LESSONS = {"batch": "Batch-Norm", "group": "Group-Norm", "layer": "Layer-Norm"}
 RUNS = ROOT / "runs"  # what the reader trains; git-ignored
 
 
@@ -110,3 +112,16 @@ def tune_process(number_of_threads: int | None = None) -> None:
         libc.mallopt(mmap_threshold, 32 << 20)
         libc.mallopt(trim_threshold, 1 << 30)
         libc.mallopt(top_pad, 64 << 20)
+
+
+def device_name(device: torch.device) -> str:
+    """What a table says of the device: the GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU (MPS)"
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line for line in lines if line.startswith("model name")).split(": ", 1)[1]
+    return f"CPU ({model})"

@@ -1,0 +1,28 @@
+"""Images as tensors, whole data sets at a time.
+
+``images.py`` finds a data set by name or from a folder, ``folders.py`` decodes and keeps pictures,
+``download.py`` fetches CIFAR-10, ``shapes.py`` makes the stand-in. ``types.py`` says what a data
+set is, ``splits.py`` takes parts of one, ``batches.py`` augments and cuts batches, and
+``compression.py`` stores images as JPEG once more.
+"""
+
+from common.data.batches import Batches, Normaliser
+from common.data.compression import check_quality, compress, describe
+from common.data.images import folder_name, load_images
+from common.data.splits import first_images, hold_out
+from common.data.types import ImageData, ImageSet, channel_statistics
+
+__all__ = [
+    "Batches",
+    "ImageData",
+    "ImageSet",
+    "Normaliser",
+    "channel_statistics",
+    "check_quality",
+    "compress",
+    "describe",
+    "first_images",
+    "folder_name",
+    "hold_out",
+    "load_images",
+]

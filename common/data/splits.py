@@ -1,0 +1,49 @@
+"""Parts of a data set: images held out to choose by, and the first so many of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from common.data.types import ImageData
+
+
+def hold_out(data: ImageData, size: int = 5000, seed: int = 0) -> ImageData:
+    """Split ``size`` training images off to choose by; they take the test images' place.
+
+    The split is drawn from ``seed`` and is the same for every run. Raises ``ValueError`` if there
+    are not enough images.
+    """
+    import torch
+
+    from common.data.types import ImageSet
+
+    count = len(data.train)
+    if not 0 < size < count:
+        raise ValueError(f"{size} images cannot be held out of {count}; choose 1 to {count - 1}.")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    held, kept = order[:size], order[size:]
+    images, labels = data.train.images, data.train.labels
+    return replace(
+        data,
+        name=f"{data.name}, validation split",
+        train=ImageSet(images[kept], labels[kept]),
+        test=ImageSet(images[held], labels[held]),
+    )
+
+
+def first_images(data: ImageData, count: int) -> ImageData:
+    """The same data with the first ``count`` training images; in quick mode as many as there are.
+
+    Raises ``ValueError`` if there are not so many.
+    """
+    from common.data.types import ImageSet
+
+    there = len(data.train)
+    if data.quick:
+        count = min(count, there)
+    if not 0 < count <= there:
+        raise ValueError(f"There are {there} images to train on, not {count}; choose 1 to {there}.")
+    train = ImageSet(data.train.images[:count], data.train.labels[:count])
+    return replace(data, train=train)

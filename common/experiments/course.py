@@ -1,0 +1,52 @@
+"""The runs of the course's own comparison, and where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from common.data import folder_name
+from common.experiments.runs import Run
+from common.settings import RUNS, quick
+from common.training import course_recipe
+
+
+def comparison_runs(
+    network: str, norms: Sequence[str], seeds: Sequence[int], data: str, **changes: float | None
+) -> list[Run]:
+    """One network with each norm and seed, seed by seed, with the course's recipe.
+
+    ``changes`` are those of ``course_recipe``; it raises ``ValueError`` for an unknown norm.
+    """
+    return [
+        Run(network, norm, course_recipe(norm, seed, **changes), data=data)
+        for seed, norm in product(seeds, norms)
+    ]
+
+
+def accuracy_runs(
+    norms: Sequence[str], seeds: Sequence[int], data: str, *, tuned: bool = False
+) -> list[Run]:
+    """The course's network as the lessons show it; ``tuned``: each norm at its own best rate.
+
+    A norm whose own best rate is the shared one has its runs already, and they get no label.
+    """
+    runs = []
+    for seed, norm in product(seeds, norms):
+        recipe = course_recipe(norm, seed, tuned=tuned)
+        label = "tuned" if recipe != course_recipe(norm, seed) else ""
+        runs.append(Run("course", norm, recipe, data=data, label=label))
+    return runs
+
+
+def own_folder(command: str, data: str | Path) -> Path:
+    """Where the reader's runs of a command go: a folder for each data set, so that none mix."""
+    return RUNS / command / ("quick" if quick() else folder_name(data))
+
+
+def check_shippable(data: str | Path) -> None:
+    """Raise ``ValueError`` unless full runs on these images belong in the lessons' results."""
+    if quick() or folder_name(data) != "cifar10":
+        kind = "Quick runs" if quick() else f"Runs on {data}"
+        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")

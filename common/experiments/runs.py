@@ -1,0 +1,345 @@
+"""Many runs side by side, each kept in a file of its own, so that nothing is trained twice.
+
+Several one-thread processes train more images a second than one process with several threads, so
+a study fills the cores with runs. It is built on joblib: where a cluster is at hand, its backend
+takes the same runs with one line around the call (Dask here; Ray alike)::
+
+    with joblib.parallel_config(backend="dask"):
+        run_all(runs, folder)
+
+Every worker then needs this package and the same folder, for instance on a shared disk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import settings
+from common.data import first_images, hold_out
+from common.experiments.weights import save_weights
+from common.training import Diverged, History, Recipe, fit, seeded_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from common.data import ImageData
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a study.
+
+    Attributes:
+        network, norm, recipe: what is trained and how.
+        data: the data set, as ``load_images`` takes it.
+        validation: whether 5,000 of the training images are held out and stand in for the test
+            images, as they must while anything is still being chosen.
+        label: what tells runs of one network, norm and seed apart (part of the file's name).
+        train_images: how many of the training images to train on, None for all of them.
+        jpeg: the quality at which the images are stored as JPEG before, None for as they are.
+        builder: what makes a network that ``common.networks`` does not know; called like the
+            builders there, with ``norm``, ``classes`` and ``image_size``.
+    """
+
+    network: str
+    norm: str
+    recipe: Recipe
+    data: str = "cifar10"
+    validation: bool = False
+    label: str = ""
+    train_images: int | None = None
+    jpeg: int | None = None
+    builder: Callable[..., nn.Module] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run's files, without their endings."""
+        parts = [self.network, self.norm, self.label, f"seed{self.recipe.seed}"]
+        return "-".join(part for part in parts if part)
+
+
+def run_all(
+    runs: Sequence[Run],
+    folder: str | Path | Callable[[Run], Path],
+    *,
+    jobs: int | None = None,
+    together: int = 1,
+    device: str | None = None,
+    weights: bool | Callable[[Run], bool] = False,
+    shipped: bool = False,
+) -> list[History]:
+    """Perform the runs that ``folder`` does not hold yet; return the histories of all, in order.
+
+    Each finished run is ``<name>.json`` (with ``weights``, also ``<name>.safetensors``; a run that
+    lacks only these is trained again). A run cut off goes on from its last epoch the next time;
+    one that diverged is kept with the reason.
+
+    Args:
+        folder: where the files go: one folder, or a function that names each run's own.
+        jobs: runs at a time (default: one a core on a CPU, one on a GPU). The cores are shared.
+        together: how many runs that differ in their seed alone are trained as one, above 0: for a
+            GPU, see ``common.training.together``. What is cut off goes on only in the same company.
+        weights: whether to keep them: for all runs, or a function that says it for each.
+        shipped: whether the folders hold the course's own results. Runs that are there are then
+            taken as they are, without a look at the images; new ones must be on the same images,
+            and on no stand-in.
+
+    Raises:
+        ValueError: two runs of one name; a file of that name that holds a different run, or one of
+            another seed on other images; a stand-in where none will do; ``together`` below 1.
+        OSError: a folder that cannot be written to.
+    """
+    import joblib
+
+    from common.data import compress, load_images
+
+    folder_of = folder if callable(folder) else lambda _: Path(folder)
+    wanted = weights if callable(weights) else lambda _: bool(weights)
+    names = [run.name for run in runs]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
+    missing = [run for run in runs if not is_done(run, folder_of(run), wanted(run))]
+    groups = _groups(missing, together, folder_of)
+    for target in {folder_of(run) for run in missing}:
+        _try_to_write(target)
+    on_cpu = settings.pick_device(device).type == "cpu"
+    jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
+    threads = max(1, settings.threads() // jobs)
+    progress = "bar" if jobs == 1 else "lines"
+    # Loaded here, once: workers that each looked for the images would each try to download them.
+    images = {}
+    looked_at = missing if shipped else runs
+    for name, jpeg in dict.fromkeys((run.data, run.jpeg) for run in looked_at):
+        plain = load_images(name)
+        if shipped:
+            refuse_stand_in(plain)
+        images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
+    for run in looked_at:
+        check_images(run, images[run.data, run.jpeg], folder_of(run))
+    joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(_perform_group)(
+            group,
+            images[group[0].data, group[0].jpeg],
+            [folder_of(run) for run in group],
+            threads=threads,
+            progress=progress,
+            device=device,
+            weights=[wanted(run) for run in group],
+        )
+        for group in groups
+    )
+    return [_history(run, folder_of(run)) for run in runs]
+
+
+def perform(
+    run: Run,
+    data: ImageData,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    progress: str = "bar",
+    device: str | None = None,
+    weights: bool = False,
+) -> History:
+    """One run, from its images (compressed already, if so asked) to its files in ``folder``."""
+    data, model = _images_of(run, data), _model_of(run, data)
+    checkpoint = _checkpoint(run, folder)
+    try:
+        history = fit(
+            model,
+            data,
+            run.recipe,
+            network=run.network,
+            norm=run.norm,
+            device=device,
+            threads=threads,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    except Diverged as error:
+        history = error.history
+    if weights:
+        _keep_weights(run, model, data, history, folder)
+    history.save(_path(run, folder))
+    checkpoint.unlink(missing_ok=True)
+    return history
+
+
+def perform_together(
+    runs: Sequence[Run],
+    data: ImageData,
+    folders: Sequence[Path],
+    *,
+    threads: int | None = None,
+    device: str | None = None,
+    weights: Sequence[bool] | None = None,
+) -> list[History]:
+    """Runs that differ in their seed alone, trained as one; each with its files in its folder.
+
+    ``weights`` says for each run whether they are kept (default: no).
+    """
+    from common.training import fit_together
+
+    first = runs[0]
+    data = _images_of(first, data)
+    models = [_model_of(run, data) for run in runs]
+    seeds = "-".join(str(run.recipe.seed) for run in runs)
+    checkpoint = folders[0] / f".{first.name}-with-{seeds}.checkpoint"
+    histories = fit_together(
+        models,
+        data,
+        [run.recipe for run in runs],
+        network=first.network,
+        norm=first.norm,
+        device=device,
+        threads=threads,
+        checkpoint=checkpoint,
+    )
+    # All weights before any history: with a history a run counts as done, and those that were left
+    # could not go on without it from the checkpoint of all.
+    wanted = weights or [False] * len(runs)
+    for run, model, history, folder, keep in zip(
+        runs, models, histories, folders, wanted, strict=True
+    ):
+        if keep:
+            _keep_weights(run, model, data, history, folder)
+    for run, history, folder in zip(runs, histories, folders, strict=True):
+        history.save(_path(run, folder))
+    checkpoint.unlink(missing_ok=True)
+    return histories
+
+
+def _perform_group(
+    runs: Sequence[Run],
+    data: ImageData,
+    folders: Sequence[Path],
+    *,
+    progress: str,
+    weights: Sequence[bool],
+    **options: Any,
+) -> None:
+    if len(runs) > 1:
+        perform_together(runs, data, folders, weights=weights, **options)
+    else:
+        perform(runs[0], data, folders[0], progress=progress, weights=weights[0], **options)
+
+
+def _groups(
+    runs: Sequence[Run], together: int, folder_of: Callable[[Run], Path]
+) -> list[list[Run]]:
+    """The runs in groups that can be trained as one, none larger than ``together``.
+
+    A group stands where its first run stood, so that runs in groups of one keep their order.
+    """
+    if together < 1:
+        raise ValueError(f"together is {together}; it must be 1 or more.")
+    groups: list[list[Run]] = []
+    open_groups: dict[object, list[Run]] = {}
+    for run in runs:
+        key = replace(run, recipe=replace(run.recipe, seed=0))
+        # One that was cut off on its own goes on on its own.
+        alone = (
+            together == 1 or not run.recipe.stackable or _checkpoint(run, folder_of(run)).exists()
+        )
+        group = [] if alone else open_groups.setdefault(key, [])
+        if not group:
+            groups.append(group)
+        group.append(run)
+        if len(group) == together:
+            open_groups.pop(key, None)
+    return groups
+
+
+def _checkpoint(run: Run, folder: Path) -> Path:
+    return folder / f".{run.name}.checkpoint"
+
+
+def _images_of(run: Run, data: ImageData) -> ImageData:
+    if run.validation:
+        data = hold_out(data, size=min(5000, len(data.train) // 2))
+    return data if run.train_images is None else first_images(data, run.train_images)
+
+
+def _model_of(run: Run, data: ImageData) -> nn.Module:
+    return seeded_model(run.network, run.norm, data, run.recipe.seed, builder=run.builder)
+
+
+def _keep_weights(
+    run: Run, model: nn.Module, data: ImageData, history: History, folder: Path
+) -> None:
+    """Write the weights of a run, unless it diverged."""
+    if not history.failure:
+        about = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
+        save_weights(model, folder / f"{run.name}.safetensors", history, **about)
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise ``OSError`` now, and not after the first epoch, if nothing can be written here."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written to ({error}); choose another folder.") from error
+
+
+def _path(run: Run, folder: Path) -> Path:
+    return folder / f"{run.name}.json"
+
+
+def _history(run: Run, folder: Path) -> History:
+    return History.load(_path(run, folder))
+
+
+def refuse_stand_in(data: ImageData) -> None:
+    """Raise ``ValueError`` if these are not the images that were asked for."""
+    if data.note:
+        raise ValueError(
+            f"{data.note} Runs on other images do not belong in the course's results; for a trial "
+            "name a folder of your own (--out; for a search --log)."
+        )
+
+
+def check_images(run: Run, data: ImageData, folder: Path) -> None:
+    """Raise ``ValueError`` if ``folder`` holds this run, or one of another seed, on other images.
+
+    Data sets are told apart by their titles and the numbers of their images.
+    """
+    data = _images_of(run, data)
+    here = f"{data.title}, {len(data.train)} to train on, {len(data.test)} to test"
+    for path in folder.glob(run.name.removesuffix(str(run.recipe.seed)) + "*.json"):
+        kept = History.load(path)
+        there = f"{kept.dataset}, {kept.train_images} to train on, {kept.test_images} to test"
+        if there != here:
+            raise ValueError(
+                f"{path} holds a run on other images ({there}; here: {here}). Choose another "
+                "folder, or delete the file to train again."
+            )
+
+
+def is_done(run: Run, folder: Path, weights: bool) -> bool:
+    """Whether ``folder`` holds this run, finished or diverged, with its weights if so asked.
+
+    Raises ``ValueError`` if it holds a run of this name with another recipe.
+    """
+    path = _path(run, folder)
+    if not path.exists():
+        return False
+    history = _history(run, folder)
+    expected = run.recipe.shortened() if settings.quick() else run.recipe
+    if history.recipe != expected:
+        different = {
+            name: (value, asdict(expected)[name])
+            for name, value in asdict(history.recipe).items()
+            if value != asdict(expected)[name]
+        }
+        raise ValueError(
+            f"{path} holds a run with another recipe (there, here): {different}. "
+            "Choose another folder, or delete the file to train again."
+        )
+    if history.failure:
+        return True
+    return history.finished and (not weights or path.with_suffix(".safetensors").exists())

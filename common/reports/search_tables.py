@@ -1,0 +1,98 @@
+"""Tables of the search: every configuration that was tried, and the grid of learning rates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from statistics import fmean
+
+from common.reports.kept import Results
+from common.reports.markdown import DASH, NOTHING_YET, markdown
+from common.settings import LESSONS
+from common.visualisation import LABELS
+
+
+def search_section(results: Results, most: int = 12) -> str:
+    """Every configuration tried, best first among those of equal length; the tail is folded."""
+    if not results.search:
+        return NOTHING_YET
+    from common.experiments import search
+
+    columns = {
+        "name": "Configuration",
+        "block": "Block",
+        "parameters": "Parameters",
+        "norm": "Norm",
+        "optimiser": "Optimiser",
+        "learning_rate": "Learning rate",
+        "epochs": "Epochs",
+        "train_images": "Images",
+        "validation_accuracy": "Validation %",
+        "train_accuracy": "Train %",
+        "cpu_seconds": "CPU s",
+        "notes": "Notes",
+    }
+    columns = {name: title for name, title in columns.items() if name in results.search[0]}
+    rows = [[_cell(row, name) for name in columns] for row in sorted(results.search, key=_length)]
+    words = {"name", "block", "norm", "optimiser", "notes"}
+    align = "".join("l" if name in words else "r" for name in columns)
+    text = learning_rate_grid(results.search)
+    text += markdown(list(columns.values()), rows[:most], align)
+    if len(rows) > most:
+        rest = markdown(list(columns.values()), rows[most:], align)
+        text += f"\n\n<details><summary>{len(rows) - most} more</summary>\n\n{rest}\n\n</details>"
+    note = (
+        f"{len(rows)} configurations, one run each, trained on a part of the training images and "
+        "judged on 5,000 others; the test images played no part. Data set, where the notes name "
+        f"no other: {search.LOGGED_DATASET}. The longest runs first, then the best. Train %: "
+        "running average of the last epoch. CPU s: of one thread, beside other runs."
+    )
+    return f"{text}\n\n{note}"
+
+
+def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
+    """A table norm × learning rate of the course's network, where the log has all of a grid."""
+    same = ("epochs", "parameters", "optimiser", "train_images")
+    found: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = {}
+    for row in rows:
+        finished = row.get("epochs_done", row["epochs"]) == row["epochs"]
+        if row["name"] == "course" and finished and row.get("validation_accuracy"):
+            at = row["norm"], float(row["learning_rate"])
+            grid = found.setdefault(tuple(row.get(name, "") for name in same), {})
+            grid.setdefault(at, []).append(float(row["validation_accuracy"]))
+    text = ""
+    for (epochs, *_), runs in found.items():
+        rates = sorted({rate for _, rate in runs})
+        if len(rates) < 2 or set(runs) != set(itertools.product(LESSONS, rates)):
+            continue
+        grid = {at: fmean(mine) for at, mine in runs.items()}
+        most = max(map(len, runs.values()))
+        made = "one run each" if most == 1 else f"means of up to {most} runs"
+        table = []
+        for norm in LESSONS:
+            best = max(rates, key=lambda rate: grid[norm, rate])
+            cells = [f"{grid[norm, rate]:.2f}" for rate in rates]
+            cells[rates.index(best)] = f"**{cells[rates.index(best)]}**"
+            table.append([LABELS[norm], *cells])
+        header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in rates)]
+        text += f"{markdown(header, table, 'l' + 'r' * len(rates))}\n\n"
+        text += f"The course's network, {epochs} epochs, {made}.\n\n"
+    return text
+
+
+def _length(row: dict[str, str]) -> tuple[float, ...]:
+    names = ("train_images", "epochs", "epochs_done", "validation_accuracy")
+    return tuple(-float(row.get(name) or 0) for name in names)
+
+
+def _cell(row: dict[str, str], name: str) -> str:
+    value = (row.get(name) or "").strip()
+    if not value:
+        return DASH if name != "notes" else ""
+    if name == "epochs" and row.get("epochs_done", value) not in ("", value):
+        return f"{row['epochs_done']} of {value}"
+    if name in ("parameters", "train_images", "cpu_seconds"):
+        return f"{float(value):,.0f}"
+    if name.endswith("accuracy_cell"):
+        return f"{float(value):.2f}"
+    return value.replace("|", r"\|")

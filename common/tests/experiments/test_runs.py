@@ -1,0 +1,362 @@
+"""The runner, the shipped results, the statistics and the command line."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from common import cli, experiments, reports
+from common.data.images import folder_name, load_images
+from common.data.splits import hold_out
+from common.experiments import runs, shipped
+from common.experiments.runs import Run, run_all
+from common.experiments.statistics import compare_means, summarise
+from common.reports import comparison_table
+from common.training.history import History
+from common.training.recipes import Recipe
+from common.training.state import TrainingState
+
+RECIPE = Recipe(epochs=1, batch_size=32)
+RUNS = [Run("course", norm, RECIPE, data="shapes") for norm in ("batch", "group")]
+
+
+def test_finished_runs_are_not_trained_again(tmp_path, monkeypatch):
+    first = run_all(RUNS, tmp_path, jobs=1, weights=True)
+    assert [h.norm for h in first] == ["batch", "group"]
+    assert all(h.finished for h in first)
+    monkeypatch.setattr(runs, "fit", None)  # calling it would now fail
+    assert run_all(RUNS, tmp_path, jobs=1, weights=True) == first
+
+
+def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    trained = []
+    perform = runs.perform
+    monkeypatch.setattr(
+        runs, "perform", lambda run, *a, **k: trained.append(run) or perform(run, *a, **k)
+    )
+    run_all(RUNS, tmp_path, jobs=1)
+    assert trained == RUNS[1:]
+
+
+def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path):
+    alone = run_all(RUNS, tmp_path / "alone", jobs=1)
+    together = run_all(RUNS, tmp_path / "together", jobs=2)
+    for one, other in zip(alone, together, strict=True):
+        assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1.0)
+        assert one.recipe == other.recipe
+
+
+def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    changed = replace(RUNS[0], recipe=replace(RECIPE, learning_rate=0.1))
+    with pytest.raises(ValueError, match=r"another recipe.*learning_rate"):
+        run_all([changed], tmp_path, jobs=1)
+
+
+def test_what_cannot_be_written_is_not_lost(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    save = runs.save_weights
+    monkeypatch.setattr(runs, "save_weights", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    monkeypatch.setattr(runs, "save_weights", save)
+    monkeypatch.setattr(TrainingState, "step", None)  # a training step would now fail
+    (history,) = run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    assert history.finished
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+@pytest.mark.parametrize("what", ["weights", "checkpoint"])
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path, monkeypatch, what):
+    def full(*_, **__):  # what both libraries raise is no OSError
+        raise RuntimeError("unexpected pos 97664 vs 97560")
+
+    monkeypatch.setattr({"weights": "safetensors.torch.save_file"}.get(what, "torch.save"), full)
+    with pytest.raises(
+        OSError, match=r"course-batch-seed1\..* could not be written: unexpected pos"
+    ):
+        run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    assert not list(tmp_path.glob(".*.[0-9]*"))  # nothing half-written
+
+
+def test_runs_trained_as_one_are_not_lost_if_one_cannot_be_written(tmp_path, monkeypatch):
+    seeds = [replace(RUNS[0], recipe=replace(RECIPE, seed=seed)) for seed in (1, 2)]
+    save = runs.save_weights
+
+    def once(model, path, history, **about):
+        if history.seed == 2:
+            raise OSError("No space left on device")
+        return save(model, path, history, **about)
+
+    monkeypatch.setattr(runs, "save_weights", once)
+    with pytest.raises(OSError, match="No space left"):
+        run_all(seeds, tmp_path, jobs=1, together=2, weights=True)
+    monkeypatch.setattr(runs, "save_weights", save)
+    monkeypatch.setattr(TrainingState, "step", None)  # a training step would now fail
+    histories = run_all(seeds, tmp_path, jobs=1, together=2, weights=True)
+    assert all(history.finished and history.together == 2 for history in histories)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_weights_are_kept_of_the_runs_that_were_named(tmp_path):
+    run_all(RUNS, tmp_path, jobs=1, weights=lambda run: run.norm == "group")
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [
+        "course-group-seed1.safetensors"
+    ]
+
+
+def test_a_folder_that_cannot_be_used_is_found_out_before_the_training(
+    tmp_path, monkeypatch, capsys
+):
+    file = tmp_path / "taken"
+    file.write_text("a file, no folder")
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    assert cli.main(["compare", "--quick", "--jobs", "1", "--out", str(file)]) == 2
+    assert f"{file} cannot be written to" in capsys.readouterr().err
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """What ``load_images`` gives, but for its ``quick``: shapes, standing in or on its own."""
+
+    def serve(note: str) -> None:
+        data = replace(load_images("shapes"), quick=False, note=note)
+        monkeypatch.setattr("common.data.load_images", lambda _: data)
+
+    return serve
+
+
+def test_runs_on_the_stand_in_are_not_mixed_with_runs_on_the_images_asked_for(tmp_path, offline):
+    runs = [replace(run, data="cifar10") for run in RUNS]
+    offline("no network")
+    (history,) = run_all(runs[:1], tmp_path, jobs=1)
+    assert "stand-in" in history.dataset
+    assert run_all(runs[:1], tmp_path, jobs=1) == [history]
+    offline("")
+    with pytest.raises(
+        ValueError, match=r"on other images .*stand-in for CIFAR-10, .*here: shapes"
+    ):
+        run_all(runs[:1], tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_folder_holds_a_run_and_its_other_seeds_on_the_same_images(
+    tmp_path, monkeypatch, weights, seed
+):
+    run_all(RUNS[:1], tmp_path, jobs=1)
+    data = load_images("shapes")
+    more = replace(data, test=data.test.draw(50))  # of the same title
+    monkeypatch.setattr("common.data.load_images", lambda _: more)
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    run = replace(RUNS[0], recipe=replace(RECIPE, seed=seed))
+    with pytest.raises(
+        ValueError, match=r"seed1.json holds a run on other images .*here: .*50 to test"
+    ):
+        run_all([run], tmp_path, jobs=1, weights=weights)
+
+
+def test_what_the_course_ships_is_taken_as_it_is_without_a_look_at_the_images(monkeypatch):
+    monkeypatch.setenv("NORMS_QUICK", "0")
+    monkeypatch.setattr("common.data.load_images", None)  # looking would now fail
+    assert cli.main(["accuracy", "--norms", "batch", "--seeds", "1", "2"]) == 0
+
+
+@pytest.mark.parametrize("command", ["accuracy", "field"])
+def test_only_cifar10_gets_into_the_lessons_results(command, offline, monkeypatch, capsys):
+    monkeypatch.setenv("NORMS_QUICK", "0")
+    seeds = ["--norms", "batch", "--seeds", "99", "--jobs", "1"]
+    assert cli.main([command, *seeds, "--data", "shapes"]) == 2
+    assert "Runs on shapes do not belong" in capsys.readouterr().err
+    offline("CIFAR-10 could not be had: no network.")
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    assert cli.main([command, *seeds]) == 2
+    assert "could not be had: no network. Runs on other" in capsys.readouterr().err
+
+
+def test_data_sets_of_one_name_have_folders_of_their_own(tmp_path):
+    places = [tmp_path / "a" / "images", tmp_path / "b" / "images"]
+    for place in places:
+        place.mkdir(parents=True)
+    one, other = map(folder_name, places)
+    assert one != other
+    assert one.startswith("images-")
+    assert folder_name("CIFAR-10") == "cifar10"
+    with pytest.raises(ValueError, match="no data set or folder 'nowhere'"):
+        folder_name("nowhere")
+
+
+def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shipped, "RUNS", tmp_path)
+    monkeypatch.setattr("common.training.course_recipe", lambda *_: RECIPE)
+    data = replace(load_images("shapes"), quick=False)
+    model, history = shipped.train_or_load("batch", data)
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    again, loaded = shipped.train_or_load("batch", data, train=True)
+    assert "Loaded your own run from" in capsys.readouterr().out
+    assert loaded == history
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "lessons" / "shapes" / "course-batch-seed1.json").exists()
+
+
+def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypatch):
+    trained = []
+    monkeypatch.setattr(shipped, "_train_and_keep", lambda norm, *_: trained.append(norm))
+    data = replace(load_images("shapes"), quick=False, name="CIFAR-100")
+    shipped.train_or_load("batch", data)
+    assert trained == ["batch"]
+
+
+def test_the_shown_run_is_one_whose_weights_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "results_folder", lambda _: tmp_path)
+    for seed, accuracy in ((1, 80.0), (2, 85.0), (3, 90.0)):
+        row = {"epoch": 1, "test_accuracy": accuracy}
+        history = History("course", "batch", 1, replace(RECIPE, seed=seed), "x", epochs=[row])
+        history.train_accuracy = accuracy
+        history.save(tmp_path / f"course-batch-seed{seed}.json")
+    with pytest.raises(FileNotFoundError, match="weights of 'course' with batch norm are missing"):
+        shipped.shipped_run("course", "batch")
+    (tmp_path / "course-batch-seed3.safetensors").touch()
+    assert shipped.shipped_run("course", "batch").seed == 3
+
+
+def test_other_classes_than_the_network_was_trained_on_are_refused(monkeypatch, capsys):
+    data = replace(load_images("shapes"), classes=("cat", "dog"))
+    monkeypatch.setattr("common.data.load_images", lambda _: data)
+    assert cli.main(["evaluate"]) == 2
+    assert "tells 10 classes apart, and shapes – quick mode has 2" in capsys.readouterr().err
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="course-batch-seed1"):
+        run_all([RUNS[0], RUNS[0]], tmp_path)
+
+
+def test_a_diverged_run_is_kept_with_its_reason(tmp_path):
+    wild = Run("course", "none", replace(RECIPE, learning_rate=1e20, warmup=0.0), data="shapes")
+    (history,) = run_all([wild], tmp_path, jobs=1)
+    assert "learning rate" in history.failure
+    assert not history.finished
+    assert history.parameters > 0
+    assert "learning rate" in comparison_table([history])
+    assert run_all([wild], tmp_path, jobs=1) == [history]
+
+
+def test_held_out_images_are_training_images_and_never_trained_on():
+    data = load_images("shapes")
+    numbered = replace(data, train=replace(data.train, labels=torch.arange(len(data.train))))
+    split = hold_out(numbered, size=50)
+    assert len(split.test) == 50
+    together = torch.cat([split.train.labels, split.test.labels]).sort().values
+    assert torch.equal(together, torch.arange(len(data.train)))
+    assert "validation" in split.title
+    with pytest.raises(ValueError, match="cannot be held out"):
+        hold_out(data, size=len(data.train))
+
+
+def test_weights_come_back_as_the_network_that_was_saved(tmp_path):
+    run_all(RUNS[:1], tmp_path, jobs=1, weights=True)
+    model, about = shipped.load_weights(tmp_path / "course-batch-seed1.safetensors")
+    assert (about["network"], about["norm"], about["seed"]) == ("course", "batch", "1")
+    assert not model.training
+    data = load_images("shapes")
+    history = History.load(tmp_path / "course-batch-seed1.json")
+    from common.training.evaluation import evaluate
+
+    assert evaluate(model, data.test, data).accuracy == pytest.approx(history.test_accuracy)
+
+
+def test_files_that_are_no_weights_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Train them"):
+        shipped.load_weights(tmp_path / "none.safetensors")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"not a safetensors file at all")
+    with pytest.raises(ValueError, match=r"broken\.safetensors"):
+        shipped.load_weights(broken)
+
+
+def test_the_median_run_is_neither_the_best_nor_the_worst():
+    def run(accuracy: float, seed: int) -> History:
+        recipe = replace(RECIPE, seed=seed)
+        return History("course", "batch", 1, recipe, "x", epochs=[{"test_accuracy": accuracy}])
+
+    assert shipped.median_run([run(80, 1), run(90, 2), run(85, 3)]).seed == 3
+    with pytest.raises(ValueError, match="no run"):
+        shipped.median_run([])
+
+
+def test_summaries_agree_with_a_textbook_example():
+    summary = summarise([4.0, 5.0, 6.0])
+    assert (summary.mean, summary.deviation, summary.runs) == (5.0, 1.0, 3)
+    assert summary.high - summary.mean == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)
+    assert str(summary) == "5.00 ± 1.00 (n = 3)"
+    assert str(summarise([7.0])) == "7.00 (n = 1)"
+    with pytest.raises(ValueError, match="empty"):
+        summarise([])
+
+
+def test_welch_tells_apart_what_is_apart():
+    near = compare_means([80.0, 80.2, 80.4], [80.1, 80.3, 80.2])
+    far = compare_means([80.0, 80.2, 80.4], [70.0, 71.0, 69.0])
+    assert near.p_value > 0.5
+    assert near.low < 0 < near.high
+    assert far.p_value < 0.01
+    assert far.low > 0
+    with pytest.raises(ValueError, match="two runs or more"):
+        compare_means([1.0], [1.0, 2.0])
+
+
+def test_compare_prints_a_row_a_norm_and_leaves_its_files(tmp_path, capsys):
+    assert cli.main(["compare", "--jobs", "1", "--out", str(tmp_path), "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    for label in ("BatchNorm", "GroupNorm", "LayerNorm", "shapes – quick mode"):
+        assert label in printed
+    for name in ("curves.png", "comparison.png", "course-layer-seed1.json"):
+        assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["summary", "--network", "resnet-1000"], "resnet-1000"),
+        (["summary", "--norm", "instance"], "instance"),
+        (["train", "--norm", "batches"], "batch"),
+        (["train", "--data", "no-such-folder"], "no-such-folder"),
+        (["train", "--device", "tpu"], "tpu"),
+        (["evaluate", "--weights", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_bad_input_ends_with_one_clear_line(arguments, words, capsys):
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_summary_prints_the_table(capsys):
+    assert cli.main(["summary", "--norm", "layer"]) == 0
+    assert "Total params" in capsys.readouterr().out
+
+
+def test_mutants_prints_a_row_a_wrong_answer(capsys):
+    from common.tests.exercises.mutants import MUTANTS
+
+    assert cli.main(["mutants"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(MUTANTS) + 2
+    assert not any(row.endswith("right") for row in rows)
+
+
+def test_tuned_runs_have_a_name_of_their_own_where_the_rate_differs(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(experiments, "run_all", lambda runs, *_, **__: asked.extend(runs) or [])
+    monkeypatch.setattr(reports, "comparison_table", lambda _: "")
+    command = ["accuracy", "--tuned", "--quick", "--norms", "batch", "layer"]
+    assert cli.main([*command, "--out", str(tmp_path)]) == 0
+    named = {run.name: run.recipe.learning_rate for run in asked}
+    assert named == {"course-batch-tuned-seed1": 0.04, "course-layer-seed1": 0.02}

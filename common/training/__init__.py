@@ -1,0 +1,33 @@
+"""One run: a recipe in, a trained network and its history out.
+
+``loop.py`` trains, ``recipes.py`` says how, ``history.py`` keeps what happened, ``progress.py``
+shows it as it happens, ``evaluation.py`` tests. ``state.py`` is one step, and everything a resumed
+run needs; ``optimisers.py`` has Muon and the schedules. For GPUs: ``acceleration.py`` (compiled,
+bfloat16) and ``together.py`` (several seeds as one).
+"""
+
+from common.training.acceleration import Acceleration
+from common.training.evaluation import evaluate, predict
+from common.training.history import Diverged, History, Score
+from common.training.loop import fit, seeded_model
+from common.training.recipes import OWN_RATES, SHARED, Recipe, course_recipe
+from common.training.state import TrainingState
+from common.training.together import Stack, fit_together
+
+__all__ = [
+    "OWN_RATES",
+    "SHARED",
+    "Acceleration",
+    "Diverged",
+    "History",
+    "Recipe",
+    "Score",
+    "Stack",
+    "TrainingState",
+    "course_recipe",
+    "evaluate",
+    "fit",
+    "fit_together",
+    "predict",
+    "seeded_model",
+]

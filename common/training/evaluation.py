@@ -1,0 +1,57 @@
+"""A trained network's answers in evaluation mode, and how good they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common.data import Normaliser
+from common.training.history import Score
+
+if TYPE_CHECKING:
+    from common.data import ImageData, ImageSet
+
+
+def predict(
+    model: nn.Module,
+    images: ImageSet,
+    data: ImageData,
+    *,
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+) -> torch.Tensor:
+    """The model's outputs for ``images`` in evaluation mode: float32 ``(N, classes)`` on the CPU.
+
+    The model is moved to ``device`` (by default it stays where it is) and its training flag is
+    put back afterwards. ``batch_size`` is 250 on a CPU, where larger ones only take more memory
+    than a training step, and 2,000 elsewhere.
+    """
+    device = torch.device(device) if device else next(model.parameters()).device
+    batch_size = batch_size or (250 if device.type == "cpu" else 2000)
+    model.to(device)
+    normalise = Normaliser(data.mean, data.std, device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            parts = [model(normalise(x.to(device))) for x in images.images.split(batch_size)]
+            return torch.cat(parts).float().cpu()
+    finally:
+        model.train(was_training)
+
+
+def evaluate(
+    model: nn.Module,
+    images: ImageSet,
+    data: ImageData,
+    *,
+    device: str | torch.device | None = None,
+) -> Score:
+    """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode."""
+    outputs = predict(model, images, data, device=device)
+    loss = F.cross_entropy(outputs, images.labels).item()
+    right = (outputs.argmax(1) == images.labels).sum().item()
+    return Score(loss, 100 * right / len(images.labels))

@@ -1,0 +1,210 @@
+"""The training loop of the course: a recipe in, a trained model and its history out.
+
+>>> recipe = Recipe(epochs=20, seed=1)
+>>> data = load_images("cifar10")
+>>> model = seeded_model("course", "batch", data, seed=1)
+>>> history = fit(model, data, recipe)
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from common import settings
+from common.data import Batches
+from common.settings import device_name
+from common.training.acceleration import Acceleration
+from common.training.evaluation import evaluate
+from common.training.history import Diverged, History, Score, epoch_row
+from common.training.progress import Watcher
+from common.training.recipes import Recipe
+from common.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from common.data import ImageData
+
+
+def seeded_model(
+    network: str,
+    norm: str,
+    data: ImageData,
+    seed: int,
+    *,
+    builder: Callable[..., nn.Module] | None = None,
+    **options: Any,
+) -> nn.Module:
+    """``models.build`` for these images, its initial weights drawn from ``seed``.
+
+    ``builder`` takes the place of ``models.build`` for a network that the registry does not hold.
+    The caller's own random state is left as it was.
+    """
+    from common.networks import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # manual_seed would seed every GPU as well
+        return (builder or partial(build, network))(
+            norm=norm,
+            classes=len(data.classes),
+            image_size=data.train.images.shape[-1],
+            **options,
+        )
+
+
+def fit(
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe | None = None,
+    *,
+    network: str = "",
+    norm: str = "",
+    device: str | torch.device | None = None,
+    threads: int | None = None,
+    progress: str = "bar",
+    checkpoint: str | Path | None = None,
+) -> History:
+    """Train ``model`` on ``data.train`` and evaluate it on ``data.test`` after each epoch.
+
+    The model is trained in place, ends on the training device in evaluation mode and may return
+    logits or log-probabilities ``(N, classes)``: cross-entropy is the same for both. The
+    environment may ask for a compiled step or for bfloat16 (see ``common.settings``).
+
+    Args:
+        model: takes float32 images ``(N, 3, H, W)``.
+        data: images, labels and the mean and standard deviation to normalise with.
+        recipe: how to train; the default recipe if None. In quick mode it is shortened.
+        network, norm: names for the history and the bar.
+        device: ``cpu``, ``cuda``, ``mps``; picked automatically if None.
+        threads: of the CPU (default: the physical cores, see ``settings.threads``).
+        progress: ``bar`` (live; in a log, which no bar can move in, lines), ``lines`` (one an
+            epoch, for runs side by side) or ``none``.
+        checkpoint: a file in which the state is kept after each epoch. If it exists, the run goes
+            on from it, to the same result as an uninterrupted run. It stays when the run has
+            ended, so that nothing is lost until its results are kept: delete it then.
+
+    Raises:
+        ValueError: a batch size above the number of images; an unknown ``progress``; a checkpoint
+            of another run.
+        Diverged: the loss became infinite or not a number.
+    """
+    recipe = recipe or Recipe()
+    if data.quick:
+        recipe = recipe.shortened()
+    started = time.perf_counter()
+    settings.tune_process(threads)
+    device = settings.pick_device(str(device) if device else None)
+    model.to(device)
+    if device.type == "cpu":
+        model.to(memory_format=torch.channels_last)
+    batches = make_batches(data, recipe, device)
+    history = new_history(model, data, recipe, device, network, norm)
+    watcher = Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), watcher:
+        torch.manual_seed(recipe.seed)
+        run = TrainingState(model, recipe, steps=len(batches) * recipe.epochs)
+        run.accelerate(Acceleration.chosen(), *batches.first())
+        history.acceleration = str(run.acceleration)
+        if checkpoint and Path(checkpoint).exists():
+            run.restore(checkpoint, [history])
+            watcher.skip_to(len(history.epochs))
+        started -= history.seconds
+        for _ in range(len(history.epochs), recipe.epochs):
+            try:
+                _one_epoch(run, history, batches, data, device, watcher)
+            finally:
+                history.seconds = time.perf_counter() - started
+            watcher.epoch_done(history)
+            if checkpoint:
+                run.save(checkpoint, [history])
+    run.use_average()
+    model.eval()
+    history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+def make_batches(data: ImageData, recipe: Recipe, device: torch.device) -> Batches:
+    """The training images, cut and augmented as the recipe says."""
+    return Batches(
+        data.train,
+        data.mean,
+        data.std,
+        batch_size=recipe.batch_size,
+        shift=recipe.shift,
+        flip=recipe.flip,
+        randaugment=recipe.augmentation == "randaugment",
+        device=device,
+    )
+
+
+def new_history(
+    model: nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    device: torch.device,
+    network: str,
+    norm: str,
+) -> History:
+    """The history of a run that has not taken a step yet."""
+    return History(
+        network=network,
+        norm=norm,
+        parameters=sum(p.numel() for p in model.parameters()),
+        recipe=recipe,
+        dataset=data.title,
+        quick=data.quick,
+        train_images=len(data.train),
+        test_images=len(data.test),
+        device=device_name(device),
+        threads=torch.get_num_threads(),
+        versions={"python": platform.python_version(), "torch": torch.__version__},
+    )
+
+
+def _one_epoch(
+    run: TrainingState,
+    history: History,
+    batches: Batches,
+    data: ImageData,
+    device: torch.device,
+    watcher: Watcher,
+) -> None:
+    """Train for one epoch, then evaluate on the test images: a row more in the history.
+
+    Raises ``Diverged`` if the loss is no number any more.
+    """
+    started, epoch = time.perf_counter(), len(history.epochs) + 1
+    run.model.train()
+    # Summed on the device: reading a number from a GPU makes it wait for everything before it.
+    total = torch.zeros(2, device=device)
+    for x, y in batches.epoch(run.generators[0]):
+        total += run.step(x, y)
+        watcher.step_done(epoch, total)
+    loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
+    if reason := divergence(loss, epoch, run.recipe):
+        history.failure = reason
+        raise Diverged(history)
+    seconds = time.perf_counter() - started
+    run.end_epoch(loss)
+    test = evaluate(run.evaluated(), data.test, data, device=device)
+    train = Score(loss, 100 * accuracy)
+    history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
+
+
+def divergence(loss: float, epoch: int, recipe: Recipe) -> str:
+    """Why a run has to end at this training loss, and what may help; empty if it need not."""
+    if math.isfinite(loss):
+        return ""
+    return (
+        f"The training loss became {loss} in epoch {epoch}. The learning rate "
+        f"({recipe.learning_rate:g}) is probably too high: try a tenth of it."
+    )

@@ -1,0 +1,133 @@
+"""How a network is trained, as data; and the course's recipe, the same for every norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from common.training.optimisers import (
+    OPTIMISERS,
+    SCHEDULES,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a network is trained, apart from the images and the network.
+
+    Attributes:
+        optimiser: ``sgd``, ``adam``, ``adamw`` or ``muon``.
+        learning_rate: its highest value during the run.
+        schedule: ``one-cycle``, ``one-cycle-cosine``, ``cosine``, ``constant`` or ``plateau`` (see
+            ``optimisers``).
+        warmup: share of the run over which the learning rate rises, from 0 to below 1.
+        patience: with ``plateau``, epochs without a lower training loss that are put up with
+            before the learning rate is divided by ten.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        momentum: of ``sgd`` and ``muon``.
+        nesterov: whether the momentum of ``sgd`` is Nesterov's.
+        weight_decay: on weights of two dimensions or more (``adam``: on all parameters; ``muon``:
+            on those that Muon itself trains).
+        label_smoothing: share of the target spread evenly over all classes, from 0 to below 1.
+        shift: largest random shift, in pixels, of the training images (edges are reflected).
+        flip: whether half the training images are mirrored.
+        augmentation: ``basic`` (shift and flip) or ``randaugment`` (both, and RandAugment, Cubuk
+            et al., 2020, image by image: slow).
+        average: smoothing of the weights (exponential moving average) over the last quarter of
+            the run; 0 is off, 0.999 averages over about 1,000 steps.
+        side_learning_rate: with ``muon``, of the parameters that AdamW trains.
+        seed: of the initial weights, the order of the images, their augmentation and dropout.
+
+    Raises ``ValueError`` naming the attribute that is out of range.
+    """
+
+    optimiser: str = "sgd"
+    learning_rate: float = 0.2
+    schedule: str = "one-cycle"
+    warmup: float = 0.2
+    patience: int = 10
+    epochs: int = 20
+    batch_size: int = 128
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 3e-4
+    label_smoothing: float = 0.0
+    shift: int = 2
+    flip: bool = True
+    augmentation: str = "basic"
+    average: float = 0.0
+    side_learning_rate: float = 3e-3
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        allowed = {"optimiser": OPTIMISERS, "schedule": SCHEDULES}
+        allowed["augmentation"] = ("basic", "randaugment")
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                given = getattr(self, name)
+                raise ValueError(f"Unknown {name} {given!r}; choose one of {', '.join(values)}.")
+        bounds: list[tuple[str, Callable[[Any], bool], str]] = [
+            ("learning_rate", lambda v: v > 0, "above 0"),
+            ("side_learning_rate", lambda v: v > 0, "above 0"),
+            ("warmup", lambda v: 0 <= v < 1, "from 0 to below 1"),
+            ("patience", lambda v: v >= 0, "0 or more"),
+            ("epochs", lambda v: v >= 1, "1 or more"),
+            ("batch_size", lambda v: v >= 1, "1 or more"),
+            ("momentum", lambda v: 0 <= v < 1, "from 0 to below 1"),
+            ("weight_decay", lambda v: v >= 0, "0 or more"),
+            ("label_smoothing", lambda v: 0 <= v < 1, "from 0 to below 1"),
+            ("average", lambda v: 0 <= v < 1, "from 0 to below 1"),
+        ]
+        for name, is_fine, words in bounds:
+            if not is_fine(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be {words}.")
+
+    @property
+    def stackable(self) -> bool:
+        """Whether networks that share the recipe can be trained as one (``together.py``).
+
+        Not where one network's own loss decides (``plateau``), nor with ``randaugment``, which
+        draws from one source of chance for all.
+        """
+        return self.schedule != "plateau" and self.augmentation != "randaugment"
+
+    def shortened(self) -> Recipe:
+        """The same recipe for quick mode: two epochs and small batches."""
+        return replace(self, epochs=min(self.epochs, 2), batch_size=min(self.batch_size, 32))
+
+
+# Chosen on a validation split of the training images with batch norm, then given to all three.
+SHARED = Recipe(
+    optimiser="muon",
+    learning_rate=0.02,
+    momentum=0.95,
+    side_learning_rate=3e-3,
+    weight_decay=0.0,
+    schedule="one-cycle",
+    warmup=0.2,
+    epochs=20,
+    batch_size=128,
+    shift=2,
+)
+# Each norm's best learning rate among the same three on the same split: results/search.csv.
+OWN_RATES = {"batch": 0.04, "group": 0.04, "layer": 0.02}
+
+
+def course_recipe(
+    norm: str, seed: int = 1, *, tuned: bool = False, **changes: float | None
+) -> Recipe:
+    """The course's recipe for a norm, ``batch``, ``group``, ``layer`` or ``none``.
+
+    The same for all of them, or, ``tuned``, with the norm's own best learning rate (``none`` has
+    the shared one). ``changes`` are fields of the recipe; None leaves one as it is. Raises
+    ``ValueError`` for an unknown norm or a change out of range.
+    """
+    from common.norms import KINDS
+
+    if norm not in KINDS:
+        raise ValueError(f"Unknown norm {norm!r}; choose one of {', '.join(KINDS)}.")
+    rate = OWN_RATES.get(norm, SHARED.learning_rate) if tuned else SHARED.learning_rate
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    return replace(SHARED, **{"learning_rate": rate, "seed": seed, **wanted})

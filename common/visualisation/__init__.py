@@ -1,0 +1,61 @@
+"""Every figure of the course: plain data in, a matplotlib figure out.
+
+No function here reads a file or trains a network. In a notebook a cell that ends with a call shows
+the figure once; ``display(figure)`` shows it from anywhere else; ``save`` writes it to a file. A
+norm has the same colour and marker in each figure (``theme.py``), and each title names the data
+set, so that a figure made on the stand-in or in quick mode can never pass for CIFAR-10.
+
+``pictures.py`` shows images and mistakes, ``curves.py`` runs and their comparison, ``charts.py``
+lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
+``interactive.py`` the same with sliders. ``drawing.py`` is what all of them are drawn with.
+"""
+
+from common.visualisation.charts import (
+    activation_histograms,
+    affine_parameters,
+    bar_figure,
+    gradient_norms,
+    line_figure,
+    running_statistics,
+)
+from common.visualisation.curves import comparison, curves, slopes
+from common.visualisation.drawing import save
+from common.visualisation.interactive import play_with_batch_noise, play_with_sets
+from common.visualisation.pictures import (
+    augmentations,
+    class_accuracy,
+    confusion,
+    confusion_counts,
+    gallery,
+    misclassified,
+    samples,
+)
+from common.visualisation.sets import SET_KINDS, axes_figure, set_mask, set_numbers
+from common.visualisation.theme import LABELS
+
+__all__ = [
+    "LABELS",
+    "SET_KINDS",
+    "activation_histograms",
+    "affine_parameters",
+    "augmentations",
+    "axes_figure",
+    "bar_figure",
+    "class_accuracy",
+    "comparison",
+    "confusion",
+    "confusion_counts",
+    "curves",
+    "gallery",
+    "gradient_norms",
+    "line_figure",
+    "misclassified",
+    "play_with_batch_noise",
+    "play_with_sets",
+    "running_statistics",
+    "samples",
+    "save",
+    "set_mask",
+    "set_numbers",
+    "slopes",
+]
