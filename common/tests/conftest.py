@@ -29,6 +29,35 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("course")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under ``pytest -n``, keep a file's tests on one worker: a notebook's cells share a kernel.
+
+    Any other way of distributing them that is asked for (``--dist``) is left alone.
+    """
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Run a notebook's cells one after the other, whatever a plugin has shuffled."""
+    cells: dict[pytest.Collector, list[pytest.Item]] = {}
+    for item in items:
+        if hasattr(item, "cell_num"):
+            cells.setdefault(item.parent, []).append(item)
+    ordered: list[pytest.Item] = []
+    for item in items:
+        if not hasattr(item, "cell_num"):
+            ordered.append(item)
+        elif item.parent in cells:
+            ordered += sorted(cells.pop(item.parent), key=lambda cell: cell.cell_num)
+    items[:] = ordered
+
+
 @pytest.fixture(autouse=True)
 def calm_process():
     """One thread and a known seed for each test, whatever the one before has set."""
