@@ -13,105 +13,174 @@ from typing import Any
 
 import torch
 
-from common.exercises.inputs import Inputs
+from common.exercises.inputs import LAYOUTS, Inputs
+
+Axes = tuple[int, ...]
+Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint that names it
 
 
 @dataclass(frozen=True)
 class Way:
     """One way to compute statistics and normalise. The defaults, with the right axes, are right."""
 
-    axes: tuple[int, ...]
-    cut: str = "no"  # into groups: "no", "neighbours", "interleaved"
+    axes: Axes
+    cut: str = "no"  # or see `_cut`
+    mean_axes: Axes = ()  # where they are others than the variance's
+    variance_axes: Axes = ()
     average: str = "mean"  # or "sum", "sum of squares"
-    variance: str = "centred"  # or "uncentred", "root"
+    variance: str = "centred"  # or see `_variance`
     correction: int = 0
-    eps: str = "inside"  # or "outside", "missing", "fixed"
-    centre: bool = True
-    root: bool = True
-    affine: str = "right"  # or see _apply_affine
+    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after"
+    centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
+    divide: str = "root"  # or "variance", "no", "times"
+    affine: str = "right"  # or see `_scaled`
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
     def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance of x (N, C, H, W), with length 1 along the reduced axes."""
-        values = self._cut(x, groups)
-        mean = values.mean(self.axes, keepdim=True)
-        count = values.numel() / mean.numel()
-        deviation = values - (0 if self.variance == "uncentred" else mean)
-        variance = deviation.square().sum(self.axes, keepdim=True) / (count - self.correction)
-        if self.variance == "root":
-            variance = variance.sqrt()
-        if self.average in ("sum", "sum of squares"):
-            variance = variance * count
+        """Mean and variance of x, with length 1 along the reduced axes of the cut tensor."""
+        if self.cut.startswith("chunk"):
+            inside = replace(self, axes=(1, 2, 3), cut="no")
+            parts = [inside.statistics(part, groups) for part in self._chunks(x, groups)]
+            return tuple(torch.stack(part, 1) for part in zip(*parts, strict=True))
+        values = _cut(self.cut, x, groups)
+        mean = values.mean(self.mean_axes or self.axes, keepdim=True)
+        variance = self._variance(values)
         if self.average == "sum":
-            mean = mean * count
+            mean = mean * (values.numel() // mean.numel())
         if "mean" in self.constant:
             mean = mean.detach()
         if "variance" in self.constant:
             variance = variance.detach()
         return mean, variance
 
+    def _variance(self, values: torch.Tensor) -> torch.Tensor:
+        axes = self.variance_axes or self.axes
+        planes = tuple(axis for axis in axes if axis >= values.dim() - 2)
+        others = tuple(axis for axis in axes if axis not in planes)
+        if self.variance in ("of planes", "of means") and planes and others:
+            if self.variance == "of planes":
+                parts = values.var(planes, correction=self.correction, keepdim=True)
+                return parts.mean(others, keepdim=True)
+            parts = values.mean(planes, keepdim=True)
+            return parts.var(others, correction=self.correction, keepdim=True)
+        mean = values.mean(axes, keepdim=True)
+        count = values.numel() // mean.numel()
+        deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
+        absolute = self.variance in ("absolute", "mean of |x|")
+        squares = deviation.abs() if absolute else deviation.square()
+        variance = squares.sum(axes, keepdim=True) / (count - self.correction)
+        if self.variance == "root":
+            variance = variance.sqrt()
+        if self.average in ("sum", "sum of squares"):
+            variance = variance * count
+        return variance
+
     def normalised(self, i: Inputs) -> torch.Tensor:
-        """The normalised, scaled and shifted input, of shape (N, C, H, W)."""
-        mean, variance = self.statistics(i.x, i.groups)
-        values = self._cut(i.x, i.groups)
-        if self.centre:
-            values = values - mean
-        inside = {"inside": i.eps, "fixed": 1e-5}.get(self.eps, 0.0)
-        spread = variance + inside
-        if self.root:
+        """The normalised, scaled and shifted input, of x's shape."""
+        if self.affine == "first":
+            gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
+            return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
+        return _scaled(self.affine, self._standardised(i.x, i), i)
+
+    def _standardised(self, x: torch.Tensor, i: Inputs) -> torch.Tensor:
+        if self.cut.startswith("chunk"):
+            inside = replace(self, axes=(1, 2, 3), cut="no")
+            parts = [inside._standardised(part, i) for part in self._chunks(x, i.groups)]
+            return torch.cat(parts, int(self.cut[-1]))
+        mean, variance = self.statistics(x, i.groups)
+        spread = self._spread(variance, i.eps)
+        values = _cut(self.cut, x, i.groups)
+        if self.centre == "without brackets":
+            result = values - mean / spread
+        else:
+            centred = {
+                "minus": values - mean,
+                "no": values,
+                "plus": values + mean,
+                "flipped": mean - values,
+            }[self.centre]
+            result = centred * spread if self.divide == "times" else centred / spread
+        if self.eps == "after":
+            result = result + i.eps
+        return _join(self.cut, result, x.shape)
+
+    def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
+        if self.divide == "no":
+            return torch.ones_like(variance)
+        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "fixed": 1e-5, "squared": eps**2}
+        spread = variance + inside.get(self.eps, 0.0)
+        if self.divide != "variance":
             spread = spread.sqrt()
-        if self.eps == "outside":
-            spread = spread + i.eps
-        return _apply_affine(self.affine, self._join(values / spread, i.x.shape), i)
+        return spread + eps if self.eps in ("outside", "twice") else spread
 
-    def _cut(self, x: torch.Tensor, groups: int) -> torch.Tensor:
-        n, c, h, w = x.shape
-        if self.cut == "neighbours":
-            return x.reshape(n, groups, c // groups, h, w)
-        if self.cut == "interleaved":
-            return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
-        return x
+    def _chunks(self, x: torch.Tensor, groups: int) -> Sequence[torch.Tensor]:
+        return x.chunk(groups, int(self.cut[-1]))
 
-    def _join(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        if self.cut == "interleaved":
-            values = values.transpose(1, 2)
-        return values.reshape(shape)
-
-    @property
-    def words(self) -> str:
-        """The axes of S in words."""
-        letters = ("N", "C", "H", "W") if self.cut == "no" else ("N", "G", "C/G", "H", "W")
+    def words(self, letters: Sequence[str]) -> str:
+        """The axes of S in words; letters are those of x."""
+        if self.cut in ("neighbours", "interleaved"):
+            letters = ("N", "G", "C/G", "H", "W")
         names = [letters[axis] for axis in self.axes]
         words = " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
         cut = {"neighbours": " of neighbouring channels", "interleaved": " of every G-th channel"}
         return words + cut.get(self.cut, "")
 
 
-def _apply_affine(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
-    gamma, beta = i.gamma, i.beta
+def _cut(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
+    """x with its channels cut into groups, or with its axes mixed up."""
+    if cut == "no":
+        return x
+    if cut == "rows":  # as if memory began with the channels
+        return x.reshape(x.shape[1], -1)
+    if cut == "columns":  # as if memory ended with them
+        return x.reshape(-1, x.shape[1])
+    if cut == "moved to the front":
+        return x.transpose(0, 1).reshape(x.shape[1], -1)
+    if cut == "moved to the end":
+        return x.movedim(1, -1).reshape(-1, x.shape[1])
+    if cut == "parts of the batch":
+        return x.reshape(groups, -1)
+    n, c, h, w = x.shape
+    if cut == "interleaved":
+        return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+    if cut == "of size G":
+        return x.reshape(n, c // groups, groups, h, w)
+    return x.reshape(n, groups, c // groups, h, w)
+
+
+def _join(cut: str, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    if cut == "interleaved":
+        values = values.transpose(1, 2)
+    return values.reshape(shape)
+
+
+def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
+    """Scale by gamma and shift by beta, in one of several ways."""
+    gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
     if how == "one number":
         gamma, beta = gamma.flatten()[0], beta.flatten()[0]
     elif how == "average":
         gamma, beta = gamma.mean(), beta.mean()
-    else:
-        if how == "average gamma":
-            gamma = gamma.mean() + torch.zeros_like(gamma)
-        if how == "per group" and gamma.dim() == 1:
-            first = torch.arange(len(gamma)) // (len(gamma) // i.groups) * (len(gamma) // i.groups)
-            gamma, beta = gamma[first], beta[first]
-        if gamma.dim() == 1:
-            gamma, beta = gamma[:, None, None], beta[:, None, None]
-    if how == "missing":
-        return y
-    if how == "no shift":
-        return gamma * y
-    if how == "no scale":
-        return y + beta
-    if how == "shift first":
-        return gamma * (y + beta)
-    if how == "swapped":
-        return beta * y + gamma
-    return gamma * y + beta
+    elif how == "average gamma":
+        gamma = gamma.mean()
+    elif how == "per group" and i.gamma.dim() == 1:
+        size = len(i.gamma) // i.groups
+        first = torch.arange(len(i.gamma)) // size * size
+        gamma, beta = i.per_value(i.gamma[first]), i.per_value(i.beta[first])
+    elif how == "swapped":
+        gamma, beta = beta, gamma
+    return {
+        "missing": lambda: y,
+        "no shift": lambda: gamma * y,
+        "no scale": lambda: y + beta,
+        "shift first": lambda: gamma * (y + beta),
+        "minus": lambda: gamma * y - beta,
+        "divided": lambda: y / gamma + beta,
+        "plus": lambda: gamma + y + beta,
+        "one plus": lambda: (1 + gamma) * y + beta,
+        "absolute": lambda: gamma.abs() * y + beta,
+        "not negative": lambda: gamma.clamp(min=0) * y + beta,
+    }.get(how, lambda: gamma * y + beta)()
 
 
 RIGHT_WAY = {
@@ -119,122 +188,215 @@ RIGHT_WAY = {
     "group": Way((2, 3, 4), cut="neighbours"),
     "image": Way((1, 2, 3)),
     "channels": Way((1,)),
+    "tokens": Way((2,)),
 }
 
-
-_NAMES = {
-    "batch": "batch norm",
-    "group": "group norm",
-    "image": "layer norm",
-    "channels": "layer norm over C",
-}
-
+# Hints
 
 UNBIASED = (
     "the variance is the unbiased one, divided by |S| − 1. Norms divide by |S|: take the mean of "
     "the squares, or correction=0 (torch.var has 1)."
 )
-
-
 BIASED = (
     "running_var takes the unbiased variance: the batch's variance times |S| / (|S| − 1), "
     "although the batch itself is normalised with the biased one."
 )
-
-
 INVERTED = (
     "momentum is inverted: it is the weight of the new batch, and 1 − momentum that of the old "
     "value (PyTorch's convention)."
 )
-
-
 REPLACED = "the old value counts too: (1 − momentum) · old + momentum · new."
-
-
 CONSTANT = (
     "{} no gradient, as a constant would (no_grad, detach, .data or .item()). But what depends on "
     "x must pass the gradient on."
 )
+INTERLEAVED = "the groups are cut the wrong way"
+DIGITS = (
+    "E[x²] − E[x]² is the difference of two huge numbers, and float32 keeps only about 7 digits of "
+    "each: subtract the mean first, then average (x − mean)²."
+)
+_SHARED = "one gamma and one beta serve all channels: each channel c has its own."
+_CHUNKS = (
+    "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
+    "reshape to (N, G, C/G, H, W)."
+)
 
-
-STATISTICS_MISTAKES: list[tuple[dict[str, Any], str]] = [
+_STATISTICS_MISTAKES: list[Mistake] = [
     ({"correction": 1}, UNBIASED),
     (
         {"variance": "uncentred"},
         "the variance is the mean of x², not of (x − mean)²: subtract the mean first.",
     ),
-    (
-        {"variance": "root"},
-        "that is the standard deviation; the variance is its square.",
-    ),
+    ({"variance": "root"}, "that is the standard deviation; the variance is its square."),
+    ({"variance": "absolute"}, "the distances from the mean are not squared: mean of (x − mean)²."),
     ({"average": "sum"}, "values are summed, not averaged: divide by the size of S."),
     (
         {"average": "sum of squares"},
         "the squares are summed, not averaged: divide by the size of S.",
     ),
-]
-
-
-NORMALISED_MISTAKES: list[tuple[dict[str, Any], str]] = [
-    (
-        {"eps": "outside"},
-        "eps stands outside the root. It belongs inside: sqrt(variance + eps).",
+    *(
+        (
+            {"variance": "of planes", "correction": correction},
+            "that is the mean of the variances of the parts of S: how far their means are apart "
+            "is lost. Take the variance over all axes of S at once.",
+        )
+        for correction in (0, 1)
     ),
+    *(
+        (
+            {"variance": "of means", "correction": correction},
+            "that is the variance of the means of the parts of S: the spread inside each part is "
+            "lost. Take the variance over all axes of S at once.",
+        )
+        for correction in (0, 1)
+    ),
+]
+CENTRE_MISTAKES: list[Mistake] = [
+    ({"centre": "no"}, "the mean is not subtracted."),
+    ({"centre": "plus"}, "the mean is added: subtract it."),
+    ({"centre": "flipped"}, "the sign is wrong: it is x − mean, not mean − x."),
+    (
+        {"centre": "without brackets"},
+        "brackets are missing: x − mean / … divides the mean alone. It is (x − mean) / ….",
+    ),
+]
+END_MISTAKES: list[Mistake] = [
+    ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
     ({"eps": "missing"}, "eps is missing: without it a set of equal values gives 0/0."),
     ({"eps": "fixed"}, "eps is fixed at 1e-5: use the argument eps."),
-    ({"centre": False}, "the mean is not subtracted."),
-    ({"root": False}, "you divide by variance + eps: take its square root."),
+    ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
+    ({"eps": "double"}, "eps is added twice: once is enough."),
+    ({"eps": "after"}, "eps is added to the quotient: brackets are missing around the divisor."),
+    ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
+    ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
+    ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
     ({"affine": "missing"}, "gamma and beta are not used: the last step is gamma · x̂ + beta."),
-    ({"affine": "no shift"}, "beta is not added."),
     ({"affine": "no scale"}, "gamma is not used."),
+    *(
+        ({"affine": how}, f"gamma {words}: it scales, gamma · x̂.")
+        for how, words in [
+            ("divided", "divides"),
+            ("plus", "is added"),
+            ("one plus", "has 1 added"),
+            ("absolute", "loses its sign (abs or a square root of its square)"),
+            ("not negative", "is clamped at 0 (clamp or relu)"),
+        ]
+    ),
+    (
+        {"affine": "first"},
+        "gamma and beta are applied before the norm, which undoes them: normalise first.",
+    ),
+]
+SHIFT_MISTAKES: list[Mistake] = [
+    ({"affine": "no shift"}, "beta is not added."),
+    ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),
-    *(
-        ({"affine": how}, "one gamma and one beta serve all channels: each channel c has its own.")
-        for how in ("one number", "average")
-    ),
+    *(({"affine": how}, _SHARED) for how in ("one number", "average")),
     ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),
 ]
 
 
-def wrong_sets(layout: str) -> Iterator[tuple[dict[str, Any], str]]:
+def statistics_mistakes(layout: str) -> list[Mistake]:
+    """The mistakes in mean and variance; those about parts of S only where S has parts."""
+    axes = RIGHT_WAY[layout].axes
+    return [
+        (change, hint)
+        for change, hint in _STATISTICS_MISTAKES
+        if len(axes) > 1 or not change.get("variance", "").startswith("of ")
+    ]
+
+
+def wrong_sets(layout: str) -> Iterator[Mistake]:
     """The other sets S, each with its hint."""
-    right = RIGHT_WAY[layout]
-    plain = [Way(axes) for r in range(1, 5) for axes in itertools.combinations((0, 1, 2, 3), r)]
-    grouped = []
-    if layout == "group":
-        grouped = [
-            Way((2, 3, 4), cut="interleaved"),
-            Way((0, 2, 3, 4), cut="neighbours"),
-            Way((0, 2, 3, 4), cut="interleaved"),
-            Way((2,), cut="neighbours"),
-        ]
-    for way in [*grouped, *plain]:
-        if way.axes == right.axes and way.cut == right.cut:
-            continue
+    right, plan = RIGHT_WAY[layout], LAYOUTS[layout]
+    for way in _other_sets(layout):
         change = {"axes": way.axes, "cut": way.cut}
-        if layout == "group" and way.cut == "interleaved":
+        if way.cut == "interleaved":
             hint = (
-                "the groups are cut the wrong way: a group is C/G neighbouring channels, so "
-                "reshape to (N, G, C/G, H, W), not to (N, C/G, G, H, W)."
+                f"{INTERLEAVED}: a group is C/G neighbouring channels, so reshape to "
+                "(N, G, C/G, H, W), not to (N, C/G, G, H, W)."
             )
             if 0 in way.axes:
                 hint += " And each image has its own statistics."
-        elif layout == "group" and way.cut == "neighbours" and 0 in way.axes:
+        elif way.cut == "neighbours" and 0 in way.axes:
             hint = "wrong axes: N must not be among them, each image has its own statistics."
+        elif way.cut == "of size G":
+            hint = "groups is the number of groups, not the channels in one: those are C // groups."
+        elif way.cut.startswith("chunk"):
+            hint = _CHUNKS
+        elif way.cut == "parts of the batch":
+            hint = "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
+        elif way.cut in ("rows", "columns"):
+            hint = (
+                "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here "
+                "mixes channels. First move the axes (transpose, permute), then reshape."
+            )
+        elif way.cut.startswith("moved"):
+            hint = (
+                "the right values in the wrong places: the axes were moved before the norm, and a "
+                "reshape alone does not move them back. Undo the transpose or permute too."
+            )
         else:
             hint = (
-                f"wrong axes: you average over {way.words}; "
-                f"{_NAMES[layout]} averages over {right.words}."
+                f"wrong axes: you average over {way.words(plan.letters)}; "
+                f"{plan.norm} averages over {right.words(plan.letters)}."
             )
         yield change, hint
 
 
+def _plain_sets(layout: str) -> list[Axes]:
+    every = range(len(LAYOUTS[layout].letters))
+    return [axes for r in range(1, 5) for axes in itertools.combinations(every, r)]
+
+
+def _other_sets(layout: str) -> list[Way]:
+    right = RIGHT_WAY[layout]
+    special = {
+        "batch": [Way((1,), "rows"), Way((1,), "moved to the front"), Way((0,), "columns")],
+        "channels": [Way((1,), "columns"), Way((1,), "moved to the end"), Way((0,), "rows")],
+        "group": [
+            Way((2, 3, 4), "interleaved"),
+            Way((0, 2, 3, 4), "neighbours"),
+            Way((0, 2, 3, 4), "interleaved"),
+            Way((2,), "neighbours"),
+            Way((2, 3, 4), "of size G"),
+            Way((1,), "parts of the batch"),
+            *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
+        ],
+    }.get(layout, [])
+    ways = [*special, *(Way(axes) for axes in _plain_sets(layout))]
+    return [way for way in ways if (way.axes, way.cut) != (right.axes, right.cut)]
+
+
+def half_wrong_sets(layout: str) -> Iterator[Mistake]:
+    """The mean over the right set and the variance over another one, or the other way round."""
+    right, letters = RIGHT_WAY[layout], LAYOUTS[layout].letters
+    if right.cut != "no":
+        return
+    for axes in _plain_sets(layout):
+        if axes == right.axes:
+            continue
+        for what in ("mean", "variance"):
+            yield (
+                {f"{what}_axes": axes},
+                f"the {what} is taken over {Way(axes).words(letters)}: check the axes, S runs over "
+                f"{right.words(letters)}.",
+            )
+
+
 def explain(
-    matches: Callable[[Way], bool], right: Way, mistakes: Sequence[tuple[dict[str, Any], str]]
+    matches: Callable[[Any], bool],
+    right: Any,
+    mistakes: Sequence[Mistake],
+    rare: Sequence[Mistake] = (),
 ) -> str:
-    """The hint of the mistake, or the two mistakes, that give the learner's result; else ""."""
-    for change, hint in mistakes:
+    """The hint of the mistake, or the two mistakes, that give the learner's result; else "".
+
+    matches: whether a way gives it. right: the right way. rare: mistakes to try alone only.
+    """
+    for change, hint in (*mistakes, *rare):
         if matches(replace(right, **change)):
             return hint
     for (change, hint), (other, another) in itertools.combinations(mistakes, 2):
