@@ -5,6 +5,7 @@ Each `check_…` takes the learner's function or class, tries it on small inputs
 prints nothing of its own, and leaves PyTorch's random state and modes alone.
 
 - `batch_norm`, `group_norm`, `layer_norm`: the checks of each lesson
+- `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair
 - `verdict`: what a check finds, and how it is shown; `table`: which hint each wrong answer gets
 - `trials`: what every answer goes through, from an ordinary input to odd sizes
 - `tasks`: what each exercise asks for; `gradient`: the same for a backward pass by hand
@@ -23,6 +24,13 @@ from common.exercises.batch_norm import (
     check_batch_norm_prediction,
     check_batch_statistics,
 )
+from common.exercises.clinic import (
+    check_frozen_statistics,
+    check_re_estimated_statistics,
+    check_still_frozen,
+)
+from common.exercises.clinic_batches import check_mixed_batches, check_no_batch_of_one
+from common.exercises.clinic_loading import check_channels_in_order
 from common.exercises.group_norm import (
     check_group_norm,
     check_group_norm_prediction,
@@ -47,13 +55,19 @@ __all__ = [
     "check_batch_norm_prediction",
     "check_batch_statistics",
     "check_channel_norm",
+    "check_channels_in_order",
+    "check_frozen_statistics",
     "check_group_norm",
     "check_group_norm_prediction",
     "check_group_statistics",
     "check_layer_norm",
     "check_layer_norm_prediction",
     "check_layer_statistics",
+    "check_mixed_batches",
+    "check_no_batch_of_one",
+    "check_re_estimated_statistics",
     "check_rms_norm",
+    "check_still_frozen",
     "check_token_norm",
     "mutant_table",
 ]

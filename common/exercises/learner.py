@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from common.exercises.errors import hint_for
 from common.exercises.verdict import NOT_ATTEMPTED, RIGHT, WRONG, Verdict, Wrong
 
 LIMIT = 10.0  # seconds a single call may take
@@ -116,6 +117,19 @@ def judge(
     else:
         verdict = Verdict(RIGHT, success)
     return verdict.show()
+
+
+def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
+    """Judge a function by what it does to a small network or a few images."""
+
+    def seeded(learner: Learner) -> None:
+        torch.manual_seed(0)
+        trials(learner)
+
+    def hint(error: Exception, line: str) -> str:
+        return hint_for(error, line, "batch", "try your function on a small network in a new cell")
+
+    return judge(answer, seeded, success, hint)
 
 
 @contextlib.contextmanager

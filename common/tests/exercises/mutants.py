@@ -74,6 +74,7 @@ from common.tests.exercises.answers import (
     without_gradient,
     wrong_sign,
 )
+from common.tests.exercises.clinic_mutants import CLINIC
 from common.tests.exercises.function_mutants import FUNCTIONS
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
 
@@ -421,6 +422,7 @@ MUTANTS: list[Mutant] = [
     ),
     *SINGLE,
     *FUNCTIONS,
+    *CLINIC,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

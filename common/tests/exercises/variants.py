@@ -15,6 +15,7 @@ from common.tests.exercises.answers import (
     statistics_answer,
     two_pass,
 )
+from common.tests.exercises.clinic_mutants import REPAIRED
 from common.tests.exercises.layer_mutants import BatchNormInPlace, RightBatchNorm
 from common.tests.exercises.mutants import NORMS, STATISTICS, as_asked
 
@@ -257,6 +258,7 @@ class DebugLayer(RightBatchNorm):
 
 
 VARIANTS: list[Variant] = [
+    *REPAIRED,
     *(
         Variant(f.__name__, checks.check_rms_norm, f)
         for f in (rms_by_norm, rms_by_einsum, rms_by_tokens)
