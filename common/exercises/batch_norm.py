@@ -57,8 +57,14 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
     mean, biased, unbiased = 4.0, 5.0, 20 / 3
     running_mean, running_var = 0.1 * mean, 0.9 + 0.1 * unbiased
     train, evaluation = (1 - mean) / biased**0.5, (1 - running_mean) / running_var**0.5
+    step = "(1 − momentum) · old + momentum · new."
     asked = [
-        Number("running_mean", running_mean, {0.9 * mean: INVERTED, mean: REPLACED}),
+        Number(
+            "running_mean",
+            running_mean,
+            {0.9 * mean: INVERTED, mean: REPLACED, 0.0: "it moves in every training step."},
+            f"the mean of the batch first, then: {step}",
+        ),
         Number(
             "running_var",
             running_var,
@@ -70,7 +76,9 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
                 0.1 * biased: f"running_var starts at 1, not at 0. {BIASED}",
                 unbiased: REPLACED,
                 biased: f"{REPLACED} {BIASED}",
+                1.0: "it moves in every training step.",
             },
+            f"the variance of the batch first, then: {step}",
         ),
         Number(
             "y in train mode",
@@ -80,6 +88,7 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
                 (1 - mean) / biased: "divide by the square root of the variance.",
                 evaluation: "that is eval mode: in train mode the batch's own statistics count.",
             },
+            "in train mode: (1 − mean of the batch) / root of its variance.",
         ),
         Number(
             "y in eval mode",
@@ -90,6 +99,7 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
                 1.0: "the running statistics moved in the training step before: 0 and 1 are gone.",
                 (1 - running_mean) / (0.9 + 0.1 * biased) ** 0.5: BIASED,
             },
+            "in eval mode: (1 − running_mean) / root of running_var, after the step.",
         ),
     ]
     return examine_numbers(prediction, asked)

@@ -54,6 +54,10 @@ _ERRORS = [
         "a whole tensor stands where a single number is needed.",
     ),
     (
+        ("before Module.__init__",),
+        "super().__init__() comes first in __init__: only then can a layer hold parameters.",
+    ),
+    (
         ("Dimension out of range", "dim out of range"),
         "an axis is asked for that the tensor does not have: print its .shape in the line before.",
     ),

@@ -7,6 +7,7 @@ together, that give the learner's numbers are named.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from common.exercises.inputs import LAYOUTS, Inputs
 
+CUT_LETTERS = ("N", "G", "C/G", "H", "W")
 Axes = tuple[int, ...]
 Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint that names it
 
@@ -27,10 +29,12 @@ class Way:
     cut: str = "no"  # or see `_cut`
     mean_axes: Axes = ()  # where they are others than the variance's
     variance_axes: Axes = ()
-    average: str = "mean"  # or "sum", "sum of squares"
+    parts: Axes = ()  # the axes of the parts of S, see `_variance`
+    divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
+    average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
     variance: str = "centred"  # or see `_variance`
     correction: int = 0
-    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after"
+    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after", "last"
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
     divide: str = "root"  # or "variance", "no", "times"
     affine: str = "right"  # or see `_scaled`
@@ -47,6 +51,8 @@ class Way:
         variance = self._variance(values)
         if self.average == "sum":
             mean = mean * (values.numel() // mean.numel())
+        if self.average == "both":
+            mean = values.sum(self.axes, keepdim=True) / _lengths(values, self.divided_by)
         if "mean" in self.constant:
             mean = mean.detach()
         if "variance" in self.constant:
@@ -55,16 +61,15 @@ class Way:
 
     def _variance(self, values: torch.Tensor) -> torch.Tensor:
         axes = self.variance_axes or self.axes
-        planes = tuple(axis for axis in axes if axis >= values.dim() - 2)
-        others = tuple(axis for axis in axes if axis not in planes)
-        if self.variance in ("of planes", "of means") and planes and others:
-            if self.variance == "of planes":
-                parts = values.var(planes, correction=self.correction, keepdim=True)
+        if self.parts:
+            others = tuple(axis for axis in axes if axis not in self.parts)
+            if self.variance == "of parts":
+                parts = values.var(self.parts, correction=self.correction, keepdim=True)
                 return parts.mean(others, keepdim=True)
-            parts = values.mean(planes, keepdim=True)
+            parts = values.mean(self.parts, keepdim=True)
             return parts.var(others, correction=self.correction, keepdim=True)
         mean = values.mean(axes, keepdim=True)
-        count = values.numel() // mean.numel()
+        count = _lengths(values, self.divided_by or axes)
         deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
         absolute = self.variance in ("absolute", "mean of |x|")
         squares = deviation.abs() if absolute else deviation.square()
@@ -80,7 +85,12 @@ class Way:
         if self.affine == "first":
             gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
             return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
-        return _scaled(self.affine, self._standardised(i.x, i), i)
+        if self.affine == "in the fraction":
+            inverse = replace(self, centre="spread")._standardised(i.x, i)
+            scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
+            return scaled + i.per_value(i.beta) * inverse
+        y = _scaled(self.affine, self._standardised(i.x, i), i)
+        return y + i.eps if self.eps == "last" else y
 
     def _standardised(self, x: torch.Tensor, i: Inputs) -> torch.Tensor:
         if self.cut.startswith("chunk"):
@@ -98,6 +108,7 @@ class Way:
                 "no": values,
                 "plus": values + mean,
                 "flipped": mean - values,
+                "spread": torch.ones_like(values),  # leaves its inverse
             }[self.centre]
             result = centred * spread if self.divide == "times" else centred / spread
         if self.eps == "after":
@@ -119,11 +130,18 @@ class Way:
     def words(self, letters: Sequence[str]) -> str:
         """The axes of S in words; letters are those of x."""
         if self.cut in ("neighbours", "interleaved"):
-            letters = ("N", "G", "C/G", "H", "W")
-        names = [letters[axis] for axis in self.axes]
-        words = " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
+            letters = CUT_LETTERS
+        words = _listed([letters[axis] for axis in self.axes])
         cut = {"neighbours": " of neighbouring channels", "interleaved": " of every G-th channel"}
         return words + cut.get(self.cut, "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
+
+
+def _lengths(values: torch.Tensor, axes: Axes) -> int:
+    return math.prod(values.shape[axis] for axis in axes)
 
 
 def _cut(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
@@ -215,13 +233,17 @@ DIGITS = (
     "E[x²] − E[x]² is the difference of two huge numbers, and float32 keeps only about 7 digits of "
     "each: subtract the mean first, then average (x − mean)²."
 )
+MISPLACED = (
+    "the right values in the wrong places: the axes were moved before the norm, and a reshape "
+    "alone does not move them back. Undo the transpose or permute too."
+)
 _SHARED = "one gamma and one beta serve all channels: each channel c has its own."
 _CHUNKS = (
     "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
     "reshape to (N, G, C/G, H, W)."
 )
 
-_STATISTICS_MISTAKES: list[Mistake] = [
+STATISTICS_MISTAKES: list[Mistake] = [
     ({"correction": 1}, UNBIASED),
     (
         {"variance": "uncentred"},
@@ -233,22 +255,6 @@ _STATISTICS_MISTAKES: list[Mistake] = [
     (
         {"average": "sum of squares"},
         "the squares are summed, not averaged: divide by the size of S.",
-    ),
-    *(
-        (
-            {"variance": "of planes", "correction": correction},
-            "that is the mean of the variances of the parts of S: how far their means are apart "
-            "is lost. Take the variance over all axes of S at once.",
-        )
-        for correction in (0, 1)
-    ),
-    *(
-        (
-            {"variance": "of means", "correction": correction},
-            "that is the variance of the means of the parts of S: the spread inside each part is "
-            "lost. Take the variance over all axes of S at once.",
-        )
-        for correction in (0, 1)
     ),
 ]
 CENTRE_MISTAKES: list[Mistake] = [
@@ -266,7 +272,10 @@ END_MISTAKES: list[Mistake] = [
     ({"eps": "fixed"}, "eps is fixed at 1e-5: use the argument eps."),
     ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
     ({"eps": "double"}, "eps is added twice: once is enough."),
-    ({"eps": "after"}, "eps is added to the quotient: brackets are missing around the divisor."),
+    *(
+        ({"eps": eps}, "eps is added to the quotient: brackets are missing around the divisor.")
+        for eps in ("after", "last")
+    ),
     ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
     ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
     ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
@@ -290,22 +299,16 @@ END_MISTAKES: list[Mistake] = [
 ]
 SHIFT_MISTAKES: list[Mistake] = [
     ({"affine": "no shift"}, "beta is not added."),
+    (
+        {"affine": "in the fraction"},
+        "beta is divided, too: brackets are wrong. It is gamma · (x − mean) / … + beta.",
+    ),
     ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),
     *(({"affine": how}, _SHARED) for how in ("one number", "average")),
     ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),
 ]
-
-
-def statistics_mistakes(layout: str) -> list[Mistake]:
-    """The mistakes in mean and variance; those about parts of S only where S has parts."""
-    axes = RIGHT_WAY[layout].axes
-    return [
-        (change, hint)
-        for change, hint in _STATISTICS_MISTAKES
-        if len(axes) > 1 or not change.get("variance", "").startswith("of ")
-    ]
 
 
 def wrong_sets(layout: str) -> Iterator[Mistake]:
@@ -334,10 +337,7 @@ def wrong_sets(layout: str) -> Iterator[Mistake]:
                 "mixes channels. First move the axes (transpose, permute), then reshape."
             )
         elif way.cut.startswith("moved"):
-            hint = (
-                "the right values in the wrong places: the axes were moved before the norm, and a "
-                "reshape alone does not move them back. Undo the transpose or permute too."
-            )
+            hint = MISPLACED
         else:
             hint = (
                 f"wrong axes: you average over {way.words(plan.letters)}; "
@@ -360,7 +360,6 @@ def _other_sets(layout: str) -> list[Way]:
             Way((2, 3, 4), "interleaved"),
             Way((0, 2, 3, 4), "neighbours"),
             Way((0, 2, 3, 4), "interleaved"),
-            Way((2,), "neighbours"),
             Way((2, 3, 4), "of size G"),
             Way((1,), "parts of the batch"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
@@ -368,6 +367,72 @@ def _other_sets(layout: str) -> list[Way]:
     }.get(layout, [])
     ways = [*special, *(Way(axes) for axes in _plain_sets(layout))]
     return [way for way in ways if (way.axes, way.cut) != (right.axes, right.cut)]
+
+
+def rare_mistakes(layout: str) -> list[Mistake]:
+    """What is tried alone: other parts of S, other divisors, mean and variance over two sets."""
+    return [*_in_parts(layout), *_divided_by(layout), *half_wrong_sets(layout), *_cut_sets(layout)]
+
+
+def _subsets(axes: Axes) -> list[Axes]:
+    """All but the empty one and the whole."""
+    return [part for r in range(1, len(axes)) for part in itertools.combinations(axes, r)]
+
+
+def _in_parts(layout: str) -> Iterator[Mistake]:
+    whole = "Take the variance over all axes of S at once."
+    for parts in _subsets(RIGHT_WAY[layout].axes):
+        for correction in (0, 1):
+            change = {"parts": parts, "correction": correction}
+            yield (
+                {"variance": "of parts", **change},
+                "that is the mean of the variances of the parts of S: how far their means are "
+                f"apart is lost. {whole}",
+            )
+            yield (
+                {"variance": "of means", **change},
+                "that is the variance of the means of the parts of S: the spread inside each part "
+                f"is lost. {whole}",
+            )
+
+
+def _letters(layout: str) -> Sequence[str]:
+    """The axes of the cut tensor."""
+    return CUT_LETTERS if RIGHT_WAY[layout].cut != "no" else LAYOUTS[layout].letters
+
+
+def _divided_by(layout: str) -> Iterator[Mistake]:
+    """The sums divided by another product of lengths than |S|."""
+    right, letters, shape = RIGHT_WAY[layout], _letters(layout), LAYOUTS[layout].shape
+    lengths = _cut(right.cut, torch.empty(shape), Inputs.groups).shape
+    every = tuple(range(len(letters)))
+    products: dict[int, list[Axes]] = {}
+    for axes in [*_subsets(every), every]:
+        products.setdefault(math.prod(lengths[axis] for axis in axes), []).append(axes)
+    size = math.prod(lengths[axis] for axis in right.axes)
+    for number, several in products.items():
+        # Divided by |S| − 1, it is the unbiased variance.
+        if number not in (size, size - 1):
+            taken = " or ".join(" · ".join(letters[axis] for axis in axes) for axes in several[:2])
+            values = " · ".join(letters[axis] for axis in right.axes)
+            hint = f"divided by {number} ({taken}): divide by |S| = {size} ({values})."
+            yield {"divided_by": several[0]}, f"the sum of the squares is {hint}"
+            yield {"divided_by": several[0], "average": "both"}, f"the sums are {hint}"
+
+
+def _cut_sets(layout: str) -> Iterator[Mistake]:
+    """Wrong axes of the tensor that is cut into groups."""
+    right = RIGHT_WAY[layout]
+    if right.cut == "no":
+        return
+    for axes in _subsets((0, 1, 2, 3, 4)):
+        # With both G and C/G, or neither, they are axes of x as well.
+        if axes != right.axes and 0 not in axes and (1 in axes) != (2 in axes):
+            yield (
+                {"axes": axes},
+                f"wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
+                f"{_listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W.",
+            )
 
 
 def half_wrong_sets(layout: str) -> Iterator[Mistake]:

@@ -17,30 +17,35 @@ from common.exercises.verdict import Verdict, Wrong
 class Number:
     """One number to predict, and what the famous wrong answers give away.
 
-    A whole number must be met exactly, another to about 1 %.
+    A whole number must be met exactly, another to about 1 %. otherwise: the hint for a wrong
+    answer that is not famous.
     """
 
     what: str
     right: float
     wrong: dict[float, str] = field(default_factory=dict)
+    otherwise: str = "write down the set S first: which values does it hold, and how many?"
 
     def is_met_by(self, value: float) -> bool:
         """Whether a value is right."""
         return value == self.right if isinstance(self.right, int) else close(value, self.right)
 
     def hint(self, value: float) -> str:
-        """Why a value is wrong; "" if it is none of the famous ones."""
+        """Why a value is wrong."""
         exact = isinstance(self.right, int)
         for wrong, hint in self.wrong.items():
             if value == wrong if exact else close(value, wrong):
                 return hint
         if self.right and self.is_met_by(-value):
             return "the sign is wrong."
-        if math.isclose(value, self.right, rel_tol=0.1):
-            if exact:
-                return "close, but a count is exact: write it as a product of the lengths."
+        if not math.isclose(value, self.right, rel_tol=0.1):
+            return self.otherwise
+        if exact:
+            return "close, but a count is exact: write it as a product of the lengths."
+        decimals = len(f"{value:g}".partition(".")[2])
+        if abs(value - self.right) < 10**-decimals:
             return "close, but not precise enough: give at least two decimals."
-        return ""
+        return self.otherwise
 
 
 def examine_numbers(prediction: Callable, asked: Sequence[Number]) -> Verdict:
@@ -85,7 +90,7 @@ def _refuse(numbers: list[float], asked: Sequence[Number], wrong: int) -> None:
         hint = f"the numbers are right, their order is not: {', '.join(n.what for n in asked)}."
     raise Wrong(
         f"Number {wrong + 1}, {number.what}, is not {shown}.",
-        hint or "write down the set S first: which values does it hold, and how many?",
+        hint,
     )
 
 

@@ -341,10 +341,14 @@ def _known(name: str, old: torch.Tensor, x: torch.Tensor) -> list[tuple[torch.Te
             (new, REPLACED + also),
             (old + m * new, "the old value must be scaled by 1 − momentum." + also),
             (0.9 * old + 0.1 * new, f"momentum is fixed at 0.1: use self.momentum.{also}"),
+            ((1 - m) * old + new, f"the new value must be scaled by momentum.{also}"),
+            (m * new, f"the old value is lost: add (1 − momentum) · old.{also}"),
+            (old - m * (new - old), f"the sign is wrong: old + momentum · (new − old).{also}"),
             (
-                (1 - m) * old + new,
-                f"the new value must be scaled by momentum.{also}",
+                (1 - m) ** 2 * old + (1 - (1 - m) ** 2) * new,
+                f"{name} moves twice in one forward pass: once is enough.{also}",
             ),
+            (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
         ]
     if name == "running_mean":
         return known
@@ -426,6 +430,10 @@ def _known_in_eval_mode(
         (
             (i.x - old_mean) * gamma / (old_var + EPS) + beta,
             "in eval mode you divide by running_var + eps: take its square root.",
+        ),
+        (
+            (i.x - old_mean) * gamma / (old_var.sqrt() + EPS).sqrt() + beta,
+            "in eval mode you take the root twice: running_var is a variance, one root is enough.",
         ),
         (
             (i.x - old_mean) / root,

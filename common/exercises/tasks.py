@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,32 +84,50 @@ class Task:
             error, line, self.layout, f"call your function on torch.randn({shape}) in a new cell"
         )
 
-    def shape_hint(self, i: Inputs, got: Results, right: Results) -> str:
-        """The hint for right values in a wrong shape; else ""."""
+    def turned(self, i: Inputs, got: Results) -> Iterator[tuple[Results, str]]:
+        """A single result of the wrong shape in the right one, each with the hint that says how."""
+        right = self.expected(i)
+        if len(got) > 1 or got[0].shape == right[0].shape or got[0].numel() != right[0].numel():
+            return
+        yours, shape = got[0], right[0].shape
+        for order in itertools.permutations(range(yours.dim())):
+            if yours.permute(order).shape == shape:
+                yield (
+                    (yours.permute(order),),
+                    "the axes are in another order: undo the permute or transpose before you "
+                    "return.",
+                )
+        yield (yours.reshape(shape),), f"reshape the result back to {tuple(shape)}."
+
+    def shape_hint(self, got: Results, right: Results) -> str:
+        """The hint for a wrong shape; "" if it tells nothing."""
         for yours, mine in zip(got, right, strict=True):
             if yours.shape == mine.shape:
                 continue
             if yours.numel() != mine.numel():
                 return ""
-            shape = tuple(mine.shape)
-            if [k for k in yours.shape if k != 1] == [k for k in shape if k != 1]:
+            if [k for k in yours.shape if k != 1] == [k for k in mine.shape if k != 1]:
                 return (
-                    f"axes of length 1 are too many or too few: {shape} has none for the axes "
-                    "averaged away. keepdim=True keeps them, squeeze and flatten drop them."
+                    f"axes of length 1 are too many or too few: {tuple(mine.shape)} has none for "
+                    "the axes averaged away. keepdim=True keeps them, squeeze and flatten drop "
+                    "them."
                 )
-            for order in itertools.permutations(range(yours.dim())):
-                turned = yours.permute(order)
-                if turned.shape == mine.shape and alike((turned,), (mine,)):
-                    return (
-                        "the values are right, but the axes are in another order: undo the "
-                        "permute or transpose before you return."
-                    )
-            if alike((yours.reshape(shape),), (mine,)):
-                return f"the values are right: reshape the result back to {shape}."
             return (
                 "there are as many values as there should be: is a permute, a transpose or a "
                 "reshape not undone?"
             )
+        return ""
+
+    def misplaced(self, got: Results, right: Results) -> str:
+        """The hint for right values in the wrong places, or rounded; else ""."""
+        for yours, mine in zip(got, right, strict=True):
+            if yours.shape != mine.shape or alike((yours,), (mine,)):
+                continue
+            for order in itertools.permutations(range(mine.dim())):
+                if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
+                    return mistakes.MISPLACED
+            if any(alike((mine.round(decimals=k),), (yours,)) for k in (0, 1, 2, 3)):
+                return "the result is rounded: return it with all its digits."
         return ""
 
 
@@ -145,11 +163,11 @@ class Statistics(Task):
         sets = mistakes.wrong_sets(self.layout)
         # Values in the wrong places concern what has places.
         sets = [m for m in sets if not m[0]["cut"].startswith("moved")]
-        return [*mistakes.statistics_mistakes(self.layout), *sets]
+        return [*mistakes.STATISTICS_MISTAKES, *sets]
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return list(mistakes.half_wrong_sets(self.layout))
+        return mistakes.rare_mistakes(self.layout)
 
     def special(self, i: Inputs, got: Results) -> str:
         """The hint for mistakes that are no way of their own; else ""."""
@@ -192,7 +210,7 @@ class Normalised(Task):
     def mistakes(self) -> list[Mistake]:
         """The known mistakes, which may come in pairs."""
         listed = [
-            *mistakes.statistics_mistakes(self.layout),
+            *mistakes.STATISTICS_MISTAKES,
             *mistakes.CENTRE_MISTAKES,
             *mistakes.END_MISTAKES,
             *mistakes.SHIFT_MISTAKES,
@@ -205,7 +223,7 @@ class Normalised(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return list(mistakes.half_wrong_sets(self.layout))
+        return mistakes.rare_mistakes(self.layout)
 
 
 @dataclass

@@ -105,11 +105,16 @@ def _try_any_parameters(run: Callable, task: Task) -> None:
     gamma[(0,) * (gamma.dim() - 1) + (1,)] = 0.0
     i = replace(i, gamma=gamma, beta=20 * i.beta, grad=20 * i.grad)
     got, right = _got(run, task, i), task.expected(i)
-    hint = "is something limited on the way (abs, clamp, relu, a square root of gamma²)?"
+    where = "For large and negative gamma and beta"
     y = got[0].detach()
-    if got[0].shape == right[0].shape and alike((right[0].clamp(y.min(), y.max()),), got[:1]):
-        hint = "the output is clamped: y may be as large as gamma and beta make it."
-    compare(run, task, i, got, "For large and negative gamma and beta", hint)
+    if not alike(got, right) and alike((right[0].clamp(y.min(), y.max()),), (y,)):
+        name, mine, yours = worst(task.names, got, right)
+        raise Wrong(
+            f"{where} the {name} is wrong: {difference(yours, mine)}.",
+            "the output is clamped: y may be as large as gamma and beta make it.",
+        )
+    hint = "is something limited on the way (abs, clamp, relu, a square root of gamma²)?"
+    compare(run, task, i, got, where, hint)
 
 
 def _try_large_mean(run: Callable, task: Task) -> None:
@@ -299,15 +304,18 @@ def compare(
     right = task.expected(i)
     if alike(got, right):
         return
-    hint = task.special(i, got) or _explain(run, task, i, got, right)
+    hint = (
+        task.special(i, got)
+        or _explain(run, task, i, got, right)
+        or task.misplaced(got, right)
+        or _explain_turned(task, i, got)
+    )
     for name, yours, mine in zip(task.names, got, right, strict=True):
         if yours.shape != mine.shape:
             raise Wrong(
                 f"For x of shape {tuple(i.x.shape)} the {name} has the shape "
                 f"{tuple(yours.shape)}, not {tuple(mine.shape)}.",
-                hint
-                or task.shape_hint(i, got, right)
-                or f"check the axes: S runs over {task.sets}.",
+                hint or task.shape_hint(got, right) or f"check the axes: S runs over {task.sets}.",
             )
     name, mine, yours = worst(task.names, got, right)
     where = f"{where} the {name}" if where else f"The {name}"
@@ -318,6 +326,11 @@ def compare(
 
 
 def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results) -> str:
+    # No way gives NaN here, and ways with one result give it in x's shape.
+    if not all(result.isfinite().all() for result in got) or (
+        len(got) == 1 and got[0].shape != right[0].shape
+    ):
+        return ""
     seen = [(i, got), *_second_look(run, task, i)]
     wrong = [not alike((a,), (b,)) for a, b in zip(got, right, strict=True)].index(True)
     # One mistake in all results explains more than one in the first that is wrong.
@@ -332,6 +345,22 @@ def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results)
         )
         if hint or len(got) == 1:
             return hint
+    return ""
+
+
+def _explain_turned(task: Task, i: Inputs, got: Results) -> str:
+    """The hint for a result whose shape, and perhaps something else as well, is wrong."""
+    for turned, how in task.turned(i, got):
+        if alike(turned, task.expected(i)):
+            return f"the values are right. But {how}"
+    for turned, how in task.turned(i, got):
+        hint = explain(
+            lambda way, turned=turned: alike(turned, task.by(way, i)),
+            task.right_way,
+            task.mistakes(),
+        )
+        if hint:
+            return f"two things at once: {how} And {hint}"
     return ""
 
 

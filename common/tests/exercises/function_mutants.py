@@ -132,6 +132,53 @@ def reduced_axis_lost(x, gamma, beta, eps=1e-5):
     return gamma * (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) + beta
 
 
+def beta_in_the_fraction(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    gamma, beta = gamma.view(1, -1, 1, 1), beta.view(1, -1, 1, 1)
+    return (gamma * (x - mean) + beta) / torch.sqrt(variance + eps)
+
+
+def eps_at_the_end(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / variance.sqrt(), gamma, beta, 1) + eps
+
+
+def divided_by_images(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean.view(1, -1, 1, 1)).square().sum((0, 2, 3)) / len(x)
+
+
+def sums_divided_by_images(x):
+    return x.sum((0, 2, 3)) / len(x), divided_by_images(x)[1]
+
+
+def rounded(x):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    return mean.round(decimals=2), variance
+
+
+def two_of_three_axes(x):
+    return x.mean((0, 2, 3)), x.var(0).mean((1, 2))
+
+
+def channels_first_and_unbiased(x, gamma, beta, eps=1e-5):
+    rows = x.transpose(0, 1)
+    mean, variance = rows.mean((1, 2, 3), keepdim=True), rows.var((1, 2, 3), keepdim=True)
+    gamma, beta = gamma.view(-1, 1, 1, 1), beta.view(-1, 1, 1, 1)
+    return gamma * (rows - mean) / torch.sqrt(variance + eps) + beta
+
+
+def affine_before_a_plain_reshape(x, gamma, beta, eps=1e-5):
+    rows = normal(x.transpose(0, 1).reshape(x.shape[1], -1), eps)
+    return (gamma[:, None] * rows + beta[:, None]).reshape(x.shape)
+
+
+def axes_of_the_cut_tensor(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    y = normal(x.reshape(n, groups, c // groups, h, w), eps, (1, 3, 4))
+    return affine(y.reshape(x.shape), gamma, beta, groups)
+
+
 def typo_inside(x, gamma, beta, eps=1e-5):
     return x.var((0, 2, 3), corection=0)
 
@@ -156,6 +203,40 @@ def raise_left_below(x):
 
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant("beta in the fraction", BATCH, beta_in_the_fraction, ("beta is divided",)),
+    Mutant("eps at the end", BATCH, eps_at_the_end, ("to the quotient",)),
+    Mutant(
+        "squares divided by N",
+        checks.check_batch_statistics,
+        divided_by_images,
+        ("sum of the squares is divided by 5 (N)",),
+    ),
+    Mutant(
+        "sums divided by N",
+        checks.check_batch_statistics,
+        sums_divided_by_images,
+        ("the sums are divided by 5 (N)",),
+    ),
+    Mutant("rounded", checks.check_batch_statistics, rounded, ("is rounded",)),
+    Mutant(
+        "variances over N averaged",
+        checks.check_batch_statistics,
+        two_of_three_axes,
+        ("mean of the variances",),
+    ),
+    Mutant(
+        "axes moved and unbiased",
+        BATCH,
+        channels_first_and_unbiased,
+        ("And the variance is the unbiased",),
+    ),
+    Mutant(
+        "affine before a plain reshape",
+        BATCH,
+        affine_before_a_plain_reshape,
+        ("in the wrong places",),
+    ),
+    Mutant("axes of the cut tensor", GROUP, axes_of_the_cut_tensor, ("axes of the tensor cut",)),
     Mutant("reshape(C, −1)", BATCH, rows_without_moving, ("it moves no axis",)),
     Mutant("transpose not undone", BATCH, transpose_not_undone, ("in the wrong places",)),
     Mutant("reshape(−1, C)", checks.check_channel_norm, pixels_without_moving, ("moves no axis",)),

@@ -543,6 +543,32 @@ class NewNotScaled(RightBatchNorm):
         return (1 - self.momentum) * old + new
 
 
+class WrongSignInUpdate(RightBatchNorm):
+    def moved(self, old, new):
+        return old + self.momentum * (old - new)
+
+
+class OldIsLost(RightBatchNorm):
+    def moved(self, old, new):
+        return self.momentum * new
+
+
+class MovesTwice(RightBatchNorm):
+    def update(self, mean, variance, size):
+        super().update(mean, variance, size)
+        super().update(mean, variance, size)
+
+
+class RootTwice(RightBatchNorm):
+    def normalised(self, x, mean, variance):
+        return super().normalised(x, mean, variance if self.training else variance.sqrt())
+
+
+class NoSuperInit(RightBatchNorm):
+    def __init__(self, channels, eps=1e-5, momentum=0.1):
+        self.weight = nn.Parameter(torch.ones(channels))
+
+
 class UpdatedBeforeEval(RightBatchNorm):
     def updates(self):
         return True
@@ -599,6 +625,11 @@ BATCH_NORMS = [
     ("|S| taken as everything", SizeOfAll, ("is taken as N · C · H · W:",)),
     ("correction twisted", CorrectionTwisted, ("wrong way round",)),
     ("new value not scaled", NewNotScaled, ("the new value must be scaled",)),
+    ("wrong sign in the update", WrongSignInUpdate, ("the sign is wrong",)),
+    ("old value lost", OldIsLost, ("the old value is lost",)),
+    ("moves twice", MovesTwice, ("moves twice",)),
+    ("root taken twice in eval", RootTwice, ("root twice",)),
+    ("no super().__init__()", NoSuperInit, ("comes first in __init__",)),
     ("updated before use in eval", UpdatedBeforeEval, ("updated before they are used",)),
     ("identity in eval", IdentityInEval, ("returned as it is",)),
     ("batch's mean in eval", OwnMeanInEval, ("here the mean is the batch's",)),
