@@ -36,6 +36,10 @@ class PretendedDevice(TorchFunctionMode):
         away = any(isinstance(t, Elsewhere) for t in _tensors((args, kwargs)))
         if away and func == torch.Tensor.device.__get__:
             return _AWAY
+        if away and func == torch.Tensor.grad.__get__:
+            # PyTorch hands it out without asking the subclass.
+            gradient = func(*args)
+            return gradient if gradient is None else gradient.as_subclass(Elsewhere)
         if away and name in ("numpy", "__array__"):
             raise TypeError("can't convert a tensor of another device to numpy: .cpu() comes first")
         if away and name == "cpu":

@@ -54,6 +54,11 @@ _ERRORS = [
         "a whole tensor stands where a single number is needed.",
     ),
     (
+        ("Given normalized_shape",),
+        "F.layer_norm averages over the last axes: first bring there what it is to average over "
+        "(permute), and take it back afterwards.",
+    ),
+    (
         ("before Module.__init__",),
         "super().__init__() comes first in __init__: only then can a layer hold parameters.",
     ),

@@ -28,7 +28,9 @@ class Backward:
     divide: str = "root"  # or "variance", "no", "times"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
-    standardised: str = "right"  # x̂ in the last term; or "centred", "x", "inner only"
+    standardised: str = (
+        "right"  # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none"
+    )
 
     def gradient(self, i: Inputs) -> torch.Tensor:
         """The gradient of x, of shape (N, C, H, W)."""
@@ -42,11 +44,12 @@ class Backward:
         x_hat = (i.x - mean) / root
         inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
         outer = i.x - mean if self.standardised == "inner only" else inner
-        paths = (
-            g
-            - self.mean_path * self._mean(on_paths)
-            - self.variance_path * outer * self._mean(on_paths * inner)
-        )
+        second = outer * self._mean(on_paths * inner)
+        if self.standardised == "outer only":
+            second = x_hat * self._mean(on_paths)
+        if self.standardised == "none":
+            second = self._mean(on_paths * x_hat)
+        paths = g - self.mean_path * self._mean(on_paths) - self.variance_path * second
         divisor = {"variance": root**2, "no": torch.ones_like(root), "times": 1 / root}
         return paths / divisor.get(self.divide, root)
 
@@ -111,6 +114,14 @@ _MISTAKES: list[Mistake] = [
     (
         {"standardised": "inner only"},
         "x̂ is right in one place only: it is x̂ · mean(g · x̂), with x̂ twice.",
+    ),
+    (
+        {"standardised": "outer only"},
+        "x̂ is missing inside the second mean: − x̂ · mean(g · x̂).",
+    ),
+    (
+        {"standardised": "none"},
+        "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
     ),
     ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
 ]

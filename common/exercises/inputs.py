@@ -122,7 +122,7 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
     if len(values) != len(names):
         got = f"{len(values)} things" if len(values) > 1 else f"one {type(value).__name__}"
         raise Wrong(
-            f"Your function returns {got}, not {' and '.join(names)}.",
+            f"Your function returns {got}; asked for: {' and '.join(names)}.",
             f"return {', '.join(names)}",
         )
     for name, item in zip(names, values, strict=True):

@@ -73,6 +73,8 @@ class Way:
         deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
         absolute = self.variance in ("absolute", "mean of |x|")
         squares = deviation.abs() if absolute else deviation.square()
+        if self.variance == "square of the mean":
+            return mean.square()
         variance = squares.sum(axes, keepdim=True) / (count - self.correction)
         if self.variance == "root":
             variance = variance.sqrt()
@@ -156,6 +158,8 @@ def _cut(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
         return x.transpose(0, 1).reshape(x.shape[1], -1)
     if cut == "moved to the end":
         return x.movedim(1, -1).reshape(-1, x.shape[1])
+    if cut == "groups last":
+        return x.reshape(len(x), -1, groups)
     if cut == "parts of the batch":
         return x.reshape(groups, -1)
     n, c, h, w = x.shape
@@ -331,6 +335,11 @@ def wrong_sets(layout: str) -> Iterator[Mistake]:
             hint = _CHUNKS
         elif way.cut == "parts of the batch":
             hint = "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
+        elif way.cut == "groups last":
+            hint = (
+                "reshape(n, −1, groups) takes every G-th value in memory. What is in a group comes "
+                "behind it: reshape(n, groups, −1)."
+            )
         elif way.cut in ("rows", "columns"):
             hint = (
                 "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here "
@@ -362,6 +371,7 @@ def _other_sets(layout: str) -> list[Way]:
             Way((0, 2, 3, 4), "interleaved"),
             Way((2, 3, 4), "of size G"),
             Way((1,), "parts of the batch"),
+            Way((1,), "groups last"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
         ],
     }.get(layout, [])

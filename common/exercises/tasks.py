@@ -85,19 +85,24 @@ class Task:
         )
 
     def turned(self, i: Inputs, got: Results) -> Iterator[tuple[Results, str]]:
-        """A single result of the wrong shape in the right one, each with the hint that says how."""
-        right = self.expected(i)
-        if len(got) > 1 or got[0].shape == right[0].shape or got[0].numel() != right[0].numel():
+        """Results of the wrong shape in the right one, each with the hint that says how."""
+        yours, shape = got[0].shape, self.expected(i)[0].shape
+        if any(r.shape != yours for r in got) or yours.numel() != shape.numel():
             return
-        yours, shape = got[0], right[0].shape
-        for order in itertools.permutations(range(yours.dim())):
-            if yours.permute(order).shape == shape:
+        if _without_ones(yours) == _without_ones(shape):
+            return
+        for order in itertools.permutations(range(len(yours))):
+            turned = tuple(result.permute(order) for result in got)
+            if turned[0].shape == shape:
                 yield (
-                    (yours.permute(order),),
+                    turned,
                     "the axes are in another order: undo the permute or transpose before you "
                     "return.",
                 )
-        yield (yours.reshape(shape),), f"reshape the result back to {tuple(shape)}."
+        yield (
+            tuple(result.reshape(shape) for result in got),
+            f"reshape the result back to {tuple(shape)}.",
+        )
 
     def shape_hint(self, got: Results, right: Results) -> str:
         """The hint for a wrong shape; "" if it tells nothing."""
@@ -106,7 +111,7 @@ class Task:
                 continue
             if yours.numel() != mine.numel():
                 return ""
-            if [k for k in yours.shape if k != 1] == [k for k in mine.shape if k != 1]:
+            if _without_ones(yours.shape) == _without_ones(mine.shape):
                 return (
                     f"axes of length 1 are too many or too few: {tuple(mine.shape)} has none for "
                     "the axes averaged away. keepdim=True keeps them, squeeze and flatten drop "
@@ -129,6 +134,10 @@ class Task:
             if any(alike((mine.round(decimals=k),), (yours,)) for k in (0, 1, 2, 3)):
                 return "the result is rounded: return it with all its digits."
         return ""
+
+
+def _without_ones(shape: torch.Size) -> list[int]:
+    return [length for length in shape if length != 1]
 
 
 @dataclass
@@ -219,6 +228,9 @@ class Normalised(Task):
         if self.layout == "group":
             hint = "channels of a group share one gamma and one beta: each channel c has its own."
             listed.append(({"affine": "per group"}, hint))
+        if self.layout == "tokens":
+            hint = "that is RMSNorm: layer norm subtracts the mean, above and in the variance."
+            listed.insert(0, ({"centre": "no", "variance": "uncentred"}, hint))
         return listed
 
     def rare_mistakes(self) -> list[Mistake]:
@@ -267,6 +279,11 @@ class RootMeanSquare(Normalised):
                 {"average": "sum of squares"},
                 "the squares are summed, not averaged: divide by D, their number.",
             ),
+            ({"variance": "square of the mean"}, f"you square the mean of x. {plain}."),
+            (
+                {"affine": "first"},
+                "weight is applied before the norm: divide first, then scale.",
+            ),
             *(
                 (
                     {"variance": "mean of |x|", "divide": divide},
@@ -279,7 +296,10 @@ class RootMeanSquare(Normalised):
                 for change, hint in mistakes.END_MISTAKES
                 if change.get("affine") not in ("first", "missing")
             ),
-            *mistakes.wrong_sets("tokens"),
+            *(
+                (change, hint.replace("layer norm on tokens", "RMSNorm"))
+                for change, hint in mistakes.wrong_sets("tokens")
+            ),
         ]
 
     def rare_mistakes(self) -> list[Mistake]:

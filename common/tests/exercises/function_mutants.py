@@ -201,8 +201,43 @@ def raise_left_below(x):
     raise NotImplementedError
 
 
+def groups_last(x, groups):
+    rows = x.reshape(len(x), -1, groups)
+    return rows.mean(1), rows.var(1, correction=0)
+
+
+def groups_in_front(x, groups):
+    parts = [torch.var_mean(p, (1, 2, 3), correction=0)[::-1] for p in x.chunk(groups, 1)]
+    return tuple(torch.stack(part) for part in zip(*parts, strict=True))
+
+
+def groups_flat(x, groups):
+    variance, mean = torch.var_mean(x.reshape(len(x) * groups, -1), 1, correction=0)
+    return mean, variance
+
+
+def last_axes(x, gamma, beta, eps=1e-5):
+    return F.layer_norm(x, gamma.shape, gamma, beta, eps)
+
+
+def rms_and_beta(x, gamma, beta, eps=1e-5):
+    return F.rms_norm(x, gamma.shape, gamma, eps) + beta
+
+
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant(
+        "groups last", checks.check_group_statistics, groups_last, ("comes behind it: reshape",)
+    ),
+    Mutant(
+        "groups in front",
+        checks.check_group_statistics,
+        groups_in_front,
+        ("axes are in another order",),
+    ),
+    Mutant("groups flat", checks.check_group_statistics, groups_flat, ("reshape the result back",)),
+    Mutant("no permute", checks.check_channel_norm, last_axes, ("over the last axes",)),
+    Mutant("RMSNorm", checks.check_token_norm, rms_and_beta, ("that is RMSNorm",)),
     Mutant("beta in the fraction", BATCH, beta_in_the_fraction, ("beta is divided",)),
     Mutant("eps at the end", BATCH, eps_at_the_end, ("to the quotient",)),
     Mutant(
@@ -343,6 +378,7 @@ def rms(change="", axes=-1):
             "constant": lambda: x / torch.sqrt(square + eps).detach(),
             "clamped": lambda: y.clamp(-1, 1),
             "not divided": lambda: x,
+            "square of the mean": lambda: x * torch.rsqrt(x.mean(-1, keepdim=True) ** 2 + eps),
         }.get(change, lambda: y)() * weight
 
     return answer
@@ -362,6 +398,12 @@ RMS = [
     ("computed in float32", rms("float32"), ("wrong dtype",)),
     ("root without gradient", rms("constant"), ("passes on no gradient",)),
     ("not divided", rms("not divided"), ("nothing is divided",)),
+    ("square of the mean", rms("square of the mean"), ("you square the mean",)),
+    (
+        "weight applied first",
+        lambda x, w, e: rms()(x * w, torch.ones_like(w), e),
+        ("weight is applied before",),
+    ),
     ("over T", rms(axes=1), ("over T;",)),
     ("over B and T", rms(axes=(0, 1)), ("over B and T;",)),
     ("weight not used", lambda x, w, e: rms()(x, torch.ones_like(w), e), ("weight is not used",)),
@@ -407,6 +449,8 @@ def backward(change="", axes=(0, 2, 3)):
             "centred": lambda: (g - first - centred * mean(g * centred)) / root,
             "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
             "x": lambda: (g - first - x * mean(g * x)) / root,
+            "no x̂ inside": lambda: (g - first - x_hat * first) / root,
+            "no x̂ in front": lambda: (g - first - mean(g * x_hat)) / root,
             "sign": lambda: -(g - first - second) / root,
             "of x_hat": lambda: g,
             "of beta": lambda: grad_y.sum((0, 2, 3)),
@@ -435,6 +479,8 @@ GRADIENTS = [
     ("centred", ("in both places",)),
     ("half centred", ("in one place only",)),
     ("x", ("has x where x̂ belongs",)),
+    ("no x̂ inside", ("missing inside",)),
+    ("no x̂ in front", ("missing in front",)),
     ("sign", ("all of it is negative",)),
     ("of x_hat", ("gradient of x̂",)),
     ("of beta", ("gradient of beta",)),

@@ -238,6 +238,12 @@ def gradient_by_autograd(x, grad_y, gamma, eps):
     return torch.autograd.grad(y, x, grad_y)[0]
 
 
+def gradient_by_backward(x, grad_y, gamma, eps):
+    x = x.clone().requires_grad_()
+    F.batch_norm(x, None, None, gamma, None, True, 0.1, eps).backward(grad_y)
+    return x.grad
+
+
 def debug_prints(x):
     """What people print while they work."""
     history = []
@@ -266,7 +272,12 @@ VARIANTS: list[Variant] = [
     Variant("torch", checks.check_rms_norm, lambda x, w, e=None: F.rms_norm(x, w.shape, w, e)),
     *(
         Variant(f.__name__, checks.check_batch_norm_gradient, f)
-        for f in (gradient_in_one_fraction, gradient_step_by_step, gradient_by_autograd)
+        for f in (
+            gradient_in_one_fraction,
+            gradient_step_by_step,
+            gradient_by_autograd,
+            gradient_by_backward,
+        )
     ),
     Variant("debug prints", checks.check_batch_statistics, debug_prints),
     Variant("debug prints", checks.check_batch_norm_layer, DebugLayer),
