@@ -27,7 +27,12 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
 
     def trials(learner: Learner) -> None:
         network = _Network()
-        learner(network)
+        returned = learner(network)
+        if isinstance(returned, nn.Module) and returned is not network:
+            raise Wrong(
+                "freeze(network) returns another network.",
+                "change the network that is handed over, in place: no copy.",
+            )
         _must_be_frozen(network, "After freeze(network)")
         if not network.drop.training:
             raise Wrong(
@@ -55,7 +60,9 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
         for norm in network.norms:
             norm.requires_grad_(False)
         optimiser = torch.optim.SGD(network.parameters(), 0.1)
-        dropout = []
+        dropout, awake = [], []
+        for norm in network.norms:
+            norm.register_forward_hook(lambda layer, *_: awake.append(layer.training))
         network.drop.register_forward_hook(lambda layer, *_: dropout.append(layer.training))
         before = _state(network)
         learner(network, _labelled(3), optimiser)
@@ -67,6 +74,8 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
                 "the network trains in train mode, network.train(), and then only its norms go "
                 "back, each by its own .eval().",
             )
+        if any(awake):
+            raise Wrong("While it trained, a norm was in train mode.", _AFTER)
         _compare_states(network, before)
         if len(dropout) != 3:
             raise Wrong(
@@ -163,6 +172,9 @@ _FORWARD = (
 )
 
 
+_AFTER = f"{_FORWARD}, after every network.train(), for that puts them back into train mode."
+
+
 def _must_be_frozen(network: _Network, when: str) -> None:
     """Raise Wrong unless the norms normalise with their running statistics."""
     awake = [norm for norm in network.norms if norm.training and norm.track_running_stats]
@@ -176,8 +188,9 @@ def _must_be_frozen(network: _Network, when: str) -> None:
             hint = f"{_FORWARD}."
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = (
-                    "in train mode, momentum=0 or not, a norm uses the batch's own statistics. "
-                    "norm.eval() makes it use the running ones, and keeps them."
+                    "with momentum=0 or track_running_stats=False a norm in train mode still uses "
+                    "the batch's own statistics. norm.eval() makes it use the running ones, and "
+                    "keeps them."
                 )
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)
 
@@ -194,11 +207,7 @@ def _compare_states(network: _Network, before: dict[str, torch.Tensor]) -> None:
     }
     for name in sorted(moved & of_norms):
         if name.endswith(_RUNNING) or name.endswith("tracked"):
-            raise Wrong(
-                f"{name} has moved in training.",
-                f"{_FORWARD}, after every network.train(), for that puts them back into train "
-                "mode.",
-            )
+            raise Wrong(f"{name} has moved in training.", _AFTER)
         raise Wrong(
             f"{name} has been trained.",
             "gamma and beta are parameters: requires_grad_(False) for both, in every norm.",

@@ -22,6 +22,10 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
         epochs = [_batches(learner(images, labels, 10)) for _ in range(2)]
         for batches in epochs:
             _must_be_pairs(batches, labels)
+            _must_be_complete(batches, 40, lost=0)
+            if any(len(y) != 10 for _, y in batches):
+                sizes = ", ".join(str(len(y)) for _, y in batches)
+                raise Wrong(f"The batches hold {sizes} images, not 10 each.", "use size.")
             single = next((y for _, y in batches if len(set(y)) == 1), None)
             if single is not None:
                 raise Wrong(
@@ -29,10 +33,6 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
                     "its mean and variance are those of one class. Mix the images, not the "
                     "finished batches: torch.randperm(len(images)), or shuffle=True.",
                 )
-            _must_be_complete(batches, 40, lost=0)
-            if any(len(y) != 10 for _, y in batches):
-                sizes = ", ".join(str(len(y)) for _, y in batches)
-                raise Wrong(f"The batches hold {sizes} images, not 10 each.", "use size.")
         if epochs[0] == epochs[1]:
             raise Wrong(
                 "Two epochs have the same order.",

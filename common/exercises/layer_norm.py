@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -117,6 +118,7 @@ class _LayerNormLayer(LayerTask):
 
     signature: str = "MyLayerNorm((C, H, W), eps)"
     size_word: str = "torch.ones(shape) and torch.zeros(shape), without numbers of your own"
+    init_is_given: ClassVar[bool] = False
 
     def size_of(self, x: torch.Tensor) -> tuple[int, ...]:
         """The shape (C, H, W)."""

@@ -1,6 +1,6 @@
-"""Ways to normalise, right and wrong, each wrong one with its hint.
+"""The well-known mistakes, each as a change of the right way and with the hint that names it.
 
-Where a result is wrong, the known mistakes are computed on the same input, and the one, or the two
+Where a result is wrong, the mistakes are computed on the same input, and the one, or the two
 together, that give the learner's numbers are named.
 """
 
@@ -9,209 +9,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from common.exercises.inputs import LAYOUTS, Inputs
+from common.exercises.ways import CUT_LETTERS, RIGHT_WAY, Axes, Way, cut_channels, listed
 
-CUT_LETTERS = ("N", "G", "C/G", "H", "W")
-Axes = tuple[int, ...]
-Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint that names it
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to compute statistics and normalise. The defaults, with the right axes, are right."""
-
-    axes: Axes
-    cut: str = "no"  # or see `_cut`
-    mean_axes: Axes = ()  # where they are others than the variance's
-    variance_axes: Axes = ()
-    parts: Axes = ()  # the axes of the parts of S, see `_variance`
-    divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
-    average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
-    variance: str = "centred"  # or see `_variance`
-    correction: int = 0
-    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after", "last"
-    centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
-    divide: str = "root"  # or "variance", "no", "times"
-    affine: str = "right"  # or see `_scaled`
-    constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
-
-    def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance of x, with length 1 along the reduced axes of the cut tensor."""
-        if self.cut.startswith("chunk"):
-            inside = replace(self, axes=(1, 2, 3), cut="no")
-            parts = [inside.statistics(part, groups) for part in self._chunks(x, groups)]
-            return tuple(torch.stack(part, 1) for part in zip(*parts, strict=True))
-        values = _cut(self.cut, x, groups)
-        mean = values.mean(self.mean_axes or self.axes, keepdim=True)
-        variance = self._variance(values)
-        if self.average == "sum":
-            mean = mean * (values.numel() // mean.numel())
-        if self.average == "both":
-            mean = values.sum(self.axes, keepdim=True) / _lengths(values, self.divided_by)
-        if "mean" in self.constant:
-            mean = mean.detach()
-        if "variance" in self.constant:
-            variance = variance.detach()
-        return mean, variance
-
-    def _variance(self, values: torch.Tensor) -> torch.Tensor:
-        axes = self.variance_axes or self.axes
-        if self.parts:
-            others = tuple(axis for axis in axes if axis not in self.parts)
-            if self.variance == "of parts":
-                parts = values.var(self.parts, correction=self.correction, keepdim=True)
-                return parts.mean(others, keepdim=True)
-            parts = values.mean(self.parts, keepdim=True)
-            return parts.var(others, correction=self.correction, keepdim=True)
-        mean = values.mean(axes, keepdim=True)
-        count = _lengths(values, self.divided_by or axes)
-        deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
-        absolute = self.variance in ("absolute", "mean of |x|")
-        squares = deviation.abs() if absolute else deviation.square()
-        if self.variance == "square of the mean":
-            return mean.square()
-        variance = squares.sum(axes, keepdim=True) / (count - self.correction)
-        if self.variance == "root":
-            variance = variance.sqrt()
-        if self.average in ("sum", "sum of squares"):
-            variance = variance * count
-        return variance
-
-    def normalised(self, i: Inputs) -> torch.Tensor:
-        """The normalised, scaled and shifted input, of x's shape."""
-        if self.affine == "first":
-            gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
-            return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
-        if self.affine == "in the fraction":
-            inverse = replace(self, centre="spread")._standardised(i.x, i)
-            scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
-            return scaled + i.per_value(i.beta) * inverse
-        y = _scaled(self.affine, self._standardised(i.x, i), i)
-        return y + i.eps if self.eps == "last" else y
-
-    def _standardised(self, x: torch.Tensor, i: Inputs) -> torch.Tensor:
-        if self.cut.startswith("chunk"):
-            inside = replace(self, axes=(1, 2, 3), cut="no")
-            parts = [inside._standardised(part, i) for part in self._chunks(x, i.groups)]
-            return torch.cat(parts, int(self.cut[-1]))
-        mean, variance = self.statistics(x, i.groups)
-        spread = self._spread(variance, i.eps)
-        values = _cut(self.cut, x, i.groups)
-        if self.centre == "without brackets":
-            result = values - mean / spread
-        else:
-            centred = {
-                "minus": values - mean,
-                "no": values,
-                "plus": values + mean,
-                "flipped": mean - values,
-                "spread": torch.ones_like(values),  # leaves its inverse
-            }[self.centre]
-            result = centred * spread if self.divide == "times" else centred / spread
-        if self.eps == "after":
-            result = result + i.eps
-        return _join(self.cut, result, x.shape)
-
-    def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
-        if self.divide == "no":
-            return torch.ones_like(variance)
-        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "fixed": 1e-5, "squared": eps**2}
-        spread = variance + inside.get(self.eps, 0.0)
-        if self.divide != "variance":
-            spread = spread.sqrt()
-        return spread + eps if self.eps in ("outside", "twice") else spread
-
-    def _chunks(self, x: torch.Tensor, groups: int) -> Sequence[torch.Tensor]:
-        return x.chunk(groups, int(self.cut[-1]))
-
-    def words(self, letters: Sequence[str]) -> str:
-        """The axes of S in words; letters are those of x."""
-        if self.cut in ("neighbours", "interleaved"):
-            letters = CUT_LETTERS
-        words = _listed([letters[axis] for axis in self.axes])
-        cut = {"neighbours": " of neighbouring channels", "interleaved": " of every G-th channel"}
-        return words + cut.get(self.cut, "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
-
-
-def _lengths(values: torch.Tensor, axes: Axes) -> int:
-    return math.prod(values.shape[axis] for axis in axes)
-
-
-def _cut(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
-    """x with its channels cut into groups, or with its axes mixed up."""
-    if cut == "no":
-        return x
-    if cut == "rows":  # as if memory began with the channels
-        return x.reshape(x.shape[1], -1)
-    if cut == "columns":  # as if memory ended with them
-        return x.reshape(-1, x.shape[1])
-    if cut == "moved to the front":
-        return x.transpose(0, 1).reshape(x.shape[1], -1)
-    if cut == "moved to the end":
-        return x.movedim(1, -1).reshape(-1, x.shape[1])
-    if cut == "groups last":
-        return x.reshape(len(x), -1, groups)
-    if cut == "parts of the batch":
-        return x.reshape(groups, -1)
-    n, c, h, w = x.shape
-    if cut == "interleaved":
-        return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
-    if cut == "of size G":
-        return x.reshape(n, c // groups, groups, h, w)
-    return x.reshape(n, groups, c // groups, h, w)
-
-
-def _join(cut: str, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    if cut == "interleaved":
-        values = values.transpose(1, 2)
-    return values.reshape(shape)
-
-
-def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
-    """Scale by gamma and shift by beta, in one of several ways."""
-    gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
-    if how == "one number":
-        gamma, beta = gamma.flatten()[0], beta.flatten()[0]
-    elif how == "average":
-        gamma, beta = gamma.mean(), beta.mean()
-    elif how == "average gamma":
-        gamma = gamma.mean()
-    elif how == "per group" and i.gamma.dim() == 1:
-        size = len(i.gamma) // i.groups
-        first = torch.arange(len(i.gamma)) // size * size
-        gamma, beta = i.per_value(i.gamma[first]), i.per_value(i.beta[first])
-    elif how == "swapped":
-        gamma, beta = beta, gamma
-    return {
-        "missing": lambda: y,
-        "no shift": lambda: gamma * y,
-        "no scale": lambda: y + beta,
-        "shift first": lambda: gamma * (y + beta),
-        "minus": lambda: gamma * y - beta,
-        "divided": lambda: y / gamma + beta,
-        "plus": lambda: gamma + y + beta,
-        "one plus": lambda: (1 + gamma) * y + beta,
-        "absolute": lambda: gamma.abs() * y + beta,
-        "not negative": lambda: gamma.clamp(min=0) * y + beta,
-    }.get(how, lambda: gamma * y + beta)()
-
-
-RIGHT_WAY = {
-    "batch": Way((0, 2, 3)),
-    "group": Way((2, 3, 4), cut="neighbours"),
-    "image": Way((1, 2, 3)),
-    "channels": Way((1,)),
-    "tokens": Way((2,)),
-}
+Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint
 
 # Hints
 
@@ -245,6 +51,11 @@ _SHARED = "one gamma and one beta serve all channels: each channel c has its own
 _CHUNKS = (
     "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
     "reshape to (N, G, C/G, H, W)."
+)
+
+_MEMORY = (
+    "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here mixes channels. "
+    "First move the axes (transpose, permute), then reshape."
 )
 
 STATISTICS_MISTAKES: list[Mistake] = [
@@ -315,44 +126,41 @@ SHIFT_MISTAKES: list[Mistake] = [
 ]
 
 
+_OF_CUTS = {
+    "interleaved": (
+        f"{INTERLEAVED}: a group is C/G neighbouring channels, so reshape to (N, G, C/G, H, W), "
+        "not to (N, C/G, G, H, W)."
+    ),
+    "of size G": "groups is the number of groups, not the channels in one: those are C // groups.",
+    "chunk 2": _CHUNKS,
+    "chunk 3": _CHUNKS,
+    "parts of the batch": (
+        "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
+    ),
+    "groups last": (
+        "reshape(n, −1, groups) takes every G-th value in memory. What is in a group comes behind "
+        "it: reshape(n, groups, −1)."
+    ),
+    "rows": _MEMORY,
+    "columns": _MEMORY,
+    "moved to the front": MISPLACED,
+    "moved to the end": MISPLACED,
+}
+
+
 def wrong_sets(layout: str) -> Iterator[Mistake]:
     """The other sets S, each with its hint."""
     right, plan = RIGHT_WAY[layout], LAYOUTS[layout]
     for way in _other_sets(layout):
-        change = {"axes": way.axes, "cut": way.cut}
-        if way.cut == "interleaved":
-            hint = (
-                f"{INTERLEAVED}: a group is C/G neighbouring channels, so reshape to "
-                "(N, G, C/G, H, W), not to (N, C/G, G, H, W)."
-            )
-            if 0 in way.axes:
-                hint += " And each image has its own statistics."
-        elif way.cut == "neighbours" and 0 in way.axes:
+        hint = _OF_CUTS.get(way.cut) or (
+            f"wrong axes: you average over {way.words(plan.letters)}; "
+            f"{plan.norm} averages over {right.words(plan.letters)}."
+        )
+        if way.cut == "neighbours":
             hint = "wrong axes: N must not be among them, each image has its own statistics."
-        elif way.cut == "of size G":
-            hint = "groups is the number of groups, not the channels in one: those are C // groups."
-        elif way.cut.startswith("chunk"):
-            hint = _CHUNKS
-        elif way.cut == "parts of the batch":
-            hint = "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
-        elif way.cut == "groups last":
-            hint = (
-                "reshape(n, −1, groups) takes every G-th value in memory. What is in a group comes "
-                "behind it: reshape(n, groups, −1)."
-            )
-        elif way.cut in ("rows", "columns"):
-            hint = (
-                "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here "
-                "mixes channels. First move the axes (transpose, permute), then reshape."
-            )
-        elif way.cut.startswith("moved"):
-            hint = MISPLACED
-        else:
-            hint = (
-                f"wrong axes: you average over {way.words(plan.letters)}; "
-                f"{plan.norm} averages over {right.words(plan.letters)}."
-            )
-        yield change, hint
+        elif way.cut == "interleaved" and 0 in way.axes:
+            hint += " And each image has its own statistics."
+        yield {"axes": way.axes, "cut": way.cut}, hint
 
 
 def _plain_sets(layout: str) -> list[Axes]:
@@ -414,7 +222,7 @@ def _letters(layout: str) -> Sequence[str]:
 def _divided_by(layout: str) -> Iterator[Mistake]:
     """The sums divided by another product of lengths than |S|."""
     right, letters, shape = RIGHT_WAY[layout], _letters(layout), LAYOUTS[layout].shape
-    lengths = _cut(right.cut, torch.empty(shape), Inputs.groups).shape
+    lengths = cut_channels(right.cut, torch.empty(shape), Inputs.groups).shape
     every = tuple(range(len(letters)))
     products: dict[int, list[Axes]] = {}
     for axes in [*_subsets(every), every]:
@@ -441,7 +249,7 @@ def _cut_sets(layout: str) -> Iterator[Mistake]:
             yield (
                 {"axes": axes},
                 f"wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
-                f"{_listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W.",
+                f"{listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W.",
             )
 
 

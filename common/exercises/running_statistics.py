@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from common.exercises.inputs import Inputs, alike, difference, first_alike, name_of_dtype, sample
 from common.exercises.layers import LayerTask, of_inputs
 from common.exercises.learner import Learner, line_of, told
-from common.exercises.mistakes import BIASED, INVERTED, REPLACED, Way
+from common.exercises.running_mistakes import (
+    EPS,
+    MOMENTUM,
+    RUNNING,
+    evaluated,
+    known_in_eval_mode,
+    known_steps,
+)
 from common.exercises.tasks import Results
 from common.exercises.verdict import Wrong
+from common.exercises.ways import Way
 
-RUNNING = {"running_mean": 0.0, "running_var": 1.0}  # and how they start
-MOMENTUM = 0.3
-EPS = 0.1
 _MODE = "train or eval is guessed from {}: ask self.training, which .train() and .eval() set."
 _SHARED = "the layers share their running statistics"
 _COPY = (
@@ -104,7 +108,7 @@ class BatchNormLayer(LayerTask):
             (m * mean, 1 - m + m * biased),
             ((1 - m) * mean, m + (1 - m) * variance),
         ):
-            if alike(got, (_evaluated(i, running_mean, running_var),)):
+            if alike(got, (evaluated(i, running_mean, running_var),)):
                 return (
                     "in train mode the input is normalised with the running statistics. They are "
                     "for eval mode: here the batch's own mean and variance count."
@@ -115,11 +119,6 @@ class BatchNormLayer(LayerTask):
         """The running statistics, step by step beside those of PyTorch's layer."""
         super().extra(run)
         _Life(self, run.learner).go_through()
-
-
-def _evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    """What batch norm gives in eval mode."""
-    return F.batch_norm(i.x, mean.flatten(), variance.flatten(), i.gamma, i.beta, eps=i.eps)
 
 
 class _Life:
@@ -198,12 +197,10 @@ class _Life:
 
     def why(self, name: str, old: dict[str, torch.Tensor], x: torch.Tensor) -> str:
         """The hint for a wrong step; "" if it is none of the known ones."""
-        hints = {
-            n: [
-                h for value, h in _known(n, old[n], x) if alike((getattr(self.layer, n),), (value,))
-            ]
-            for n in RUNNING
-        }
+        hints = {}
+        for n in RUNNING:
+            got, known = getattr(self.layer, n), known_steps(n, old[n], x)
+            hints[n] = [hint for value, hint in known if alike((got,), (value,))]
         # While running_mean is still 0, two mistakes look alike there, but not in running_var.
         for hint in hints[name]:
             if any(other.startswith(hint) for other in hints["running_var"]):
@@ -265,7 +262,7 @@ class _Life:
                 "In eval mode the output is right under no_grad only.",
                 _MODE.format("the gradient mode"),
             )
-        hint = first_alike(got, _known_in_eval_mode(self.twin, i, before))
+        hint = first_alike(got, known_in_eval_mode(self.twin, i, before))
         raise Wrong(
             f"In eval mode the output is wrong: {difference(got, right)}.",
             hint or "in eval mode: gamma · (x − running_mean) / sqrt(running_var + eps) + beta.",
@@ -323,123 +320,3 @@ def _twin(i: Inputs) -> nn.BatchNorm2d:
     twin = nn.BatchNorm2d(6, eps=EPS, momentum=MOMENTUM).double()
     of_inputs(twin, i)
     return twin
-
-
-def _known(name: str, old: torch.Tensor, x: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
-    """What well-known mistakes make of a running statistic in one step."""
-    n, c, h, w = x.shape
-    biased, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-    unbiased = biased * (n * h * w) / (n * h * w - 1)
-    m = MOMENTUM
-    news = [(mean, "")] if name == "running_mean" else [(unbiased, ""), (biased, BIASED)]
-    known = []
-    for new, also in news:
-        also = f" And {also}" if also else ""
-        known += [
-            (old, f"{name} does not move in train mode: update it in every forward pass."),
-            (m * old + (1 - m) * new, INVERTED + also),
-            (new, REPLACED + also),
-            (old + m * new, "the old value must be scaled by 1 − momentum." + also),
-            (0.9 * old + 0.1 * new, f"momentum is fixed at 0.1: use self.momentum.{also}"),
-            ((1 - m) * old + new, f"the new value must be scaled by momentum.{also}"),
-            (m * new, f"the old value is lost: add (1 − momentum) · old.{also}"),
-            (old - m * (new - old), f"the sign is wrong: old + momentum · (new − old).{also}"),
-            (
-                (1 - m) ** 2 * old + (1 - (1 - m) ** 2) * new,
-                f"{name} moves twice in one forward pass: once is enough.{also}",
-            ),
-            (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
-        ]
-    if name == "running_mean":
-        return known
-    known.insert(0, ((1 - m) * old + m * biased, BIASED))
-    for new in (unbiased, biased):
-        also = f" And {BIASED}" if new is biased else ""
-        known += [
-            (
-                (1 - m) * old + m * new.sqrt(),
-                "running_var takes the variance, not the standard deviation.",
-            ),
-            ((1 - m) * old + m * (new + EPS), f"eps does not belong into running_var.{also}"),
-        ]
-    sizes = {
-        "N": n, "H · W": h * w, "C": c, "N · C": n * c, "N · C · H · W": x.numel(), "H": h, "W": w,
-    }  # fmt: skip
-    known += [
-        (
-            (1 - m) * old + m * biased * size / (size - 1),
-            f"|S| in |S| / (|S| − 1) is taken as {words}: a channel's S holds N · H · W values.",
-        )
-        for words, size in sizes.items()
-        if size > 1
-    ]
-    size = n * h * w
-    twisted = "|S| / (|S| − 1) is the wrong way round or applied twice: PyTorch's is biased · {}."
-    return [
-        *known,
-        *(
-            ((1 - m) * old + m * biased * factor, twisted.format("|S| / (|S| − 1), once"))
-            for factor in ((size - 1) / size, (size / (size - 1)) ** 2)
-        ),
-    ]
-
-
-def _known_in_eval_mode(
-    twin: nn.BatchNorm2d, i: Inputs, before: dict[str, torch.Tensor]
-) -> list[tuple[torch.Tensor, str]]:
-    """What well-known mistakes give in eval mode."""
-    gamma, beta = twin.weight[:, None, None], twin.bias[:, None, None]
-    old_mean, old_var = (before[name].detach()[:, None, None] for name in RUNNING)
-    biased, mean = torch.var_mean(i.x, (0, 2, 3), correction=0)
-    unbiased = i.x.var((0, 2, 3))
-    m = MOMENTUM
-    moved = [
-        _evaluated(
-            replace(i, gamma=twin.weight, beta=twin.bias, eps=EPS),
-            (1 - m) * before["running_mean"] + m * mean,
-            (1 - m) * before["running_var"] + m * variance,
-        )
-        for variance in (biased, unbiased)
-    ]
-    batch = F.batch_norm(i.x, None, None, twin.weight, twin.bias, training=True, eps=EPS)
-    root = (old_var + EPS).sqrt()
-    mixed = "in eval mode both come from the running statistics, here the {} is the batch's."
-    own_mean, own_root = mean[:, None, None], (biased[:, None, None] + EPS).sqrt()
-    return [
-        (
-            batch,
-            "in eval mode the batch's own statistics are used: once self.training is False, "
-            "running_mean and running_var take their place.",
-        ),
-        *(
-            (
-                output,
-                "in eval mode the running statistics are updated before they are used: only "
-                "training may move them.",
-            )
-            for output in moved
-        ),
-        (
-            (i.x - old_mean) * gamma / (old_var.sqrt() + EPS) + beta,
-            "eps stands outside the root in eval mode: sqrt(running_var + eps).",
-        ),
-        (
-            (i.x - old_mean) * gamma / old_var.sqrt() + beta,
-            "eps is missing in eval mode: sqrt(running_var + eps).",
-        ),
-        (
-            (i.x - old_mean) * gamma / (old_var + EPS) + beta,
-            "in eval mode you divide by running_var + eps: take its square root.",
-        ),
-        (
-            (i.x - old_mean) * gamma / (old_var.sqrt() + EPS).sqrt() + beta,
-            "in eval mode you take the root twice: running_var is a variance, one root is enough.",
-        ),
-        (
-            (i.x - old_mean) / root,
-            "gamma and beta are not used in eval mode: they count in both modes.",
-        ),
-        ((i.x - own_mean) / root * gamma + beta, mixed.format("mean")),
-        ((i.x - old_mean) / own_root * gamma + beta, mixed.format("variance")),
-        (i.x, "in eval mode the input is returned as it is: it is normalised there as well."),
-    ]

@@ -14,7 +14,8 @@ from common.exercises import mistakes
 from common.exercises.errors import hint_for
 from common.exercises.inputs import LAYOUTS, Inputs, alike
 from common.exercises.learner import Learner
-from common.exercises.mistakes import RIGHT_WAY, Mistake, Way
+from common.exercises.mistakes import Mistake
+from common.exercises.ways import RIGHT_WAY, Way
 
 Results = tuple[torch.Tensor, ...]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -85,7 +87,8 @@ FREEZE = [
     ("top level only", freeze_children, ("inside blocks",)),
     ("everything frozen", freeze_everything, ("only the norms stand still",)),
     ("the whole network in eval mode", freeze_whole_mode, ("not on the whole network",)),
-    ("momentum 0", freeze_momentum, ("momentum=0 or not",)),
+    ("momentum 0", freeze_momentum, ("with momentum=0",)),
+    ("a copy", lambda network: copy.deepcopy(network).eval(), ("no copy",)),
     ("a convolution frozen, too", freeze_first_layer, ("only the norms are to",)),
     ("nothing", lambda network: None, ("have no say",)),
 ]
@@ -119,6 +122,13 @@ def thaw(network):
         norm.eval().requires_grad_(True)
 
 
+def restore(network, batches, optimiser):
+    """Leaves the statistics as they were, but has trained with others."""
+    before = {k: v.clone() for k, v in network.state_dict().items() if "norm" in k or "1.0" in k}
+    epoch(lambda network: network.train())(network, batches, optimiser)
+    network.load_state_dict(before, strict=False)
+
+
 EPOCHS = [
     ("train() undoes eval()", epoch(lambda network: network.train()), ("after every",)),
     ("never train()", epoch(lambda network: None), ("trains in train mode",)),
@@ -128,6 +138,7 @@ EPOCHS = [
         epoch(lambda n: n.train(), after=lambda n: [m.eval() for m in norms(n)]),
         ("after every",),
     ),
+    ("put back afterwards", restore, ("after every",)),
     ("no step", epoch(step=False), ("optimiser.step()",)),
     ("gamma and beta thawed", epoch(thaw), ("requires_grad_(False) for both",)),
     ("no loop", lambda network, batches, optimiser: None, ("loop over the batches",)),

@@ -151,7 +151,13 @@ class SharedParameters(layer_answer(norm_answer("image"))):
         self.weight = SHARED_WEIGHT.setdefault(tuple(shape), self.weight)
 
 
+class ForwardMissing(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        raise NotImplementedError
+
+
 LAYER_NORMS += [
+    ("forward not written yet", ForwardMissing, ("go on there",)),
     ("gamma frozen", FrozenLayerNorm, ("requires_grad as nn.Parameter",)),
     ("beta is a buffer", BufferLayerNorm, ("make beta learnable",)),
     ("a parameter too many", LongerLayerNorm, ("all that is learnt",)),
