@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from common.exercises.mistakes import INTERLEAVED
 from common.exercises.predictions import Number, examine_numbers
 from common.exercises.tasks import Normalised, Statistics
 from common.exercises.trials import examine
@@ -18,9 +19,10 @@ def check_group_statistics(group_statistics: Callable) -> Verdict:
 def check_group_norm(group_norm: Callable, *, reveal: bool = True) -> Verdict:
     """Check `group_norm(x, groups, gamma, beta, eps)`: x (N, C, H, W), gamma and beta (C,).
 
-    reveal=False shows the symptom only, for "find the bug".
+    reveal=False is for "find the bug", where the groups are cut the wrong way: of that mistake it
+    shows the symptom only.
     """
-    return examine(group_norm, Normalised("group"), reveal)
+    return examine(group_norm, Normalised("group"), "" if reveal else INTERLEAVED)
 
 
 def check_group_norm_prediction(prediction: Callable) -> Verdict:

@@ -16,63 +16,113 @@ from common.exercises.verdict import Wrong
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How the input of an exercise is laid out.
+
+    letters: the axes of x. affine: those of them that gamma and beta have. shape: of the ordinary
+    input. sizes: other shapes to try, each with a number of groups.
+    """
+
+    norm: str
+    letters: str = "NCHW"
+    affine: tuple[int, ...] = (1,)
+    shape: tuple[int, ...] = (5, 6, 3, 4)
+    sizes: tuple[tuple[tuple[int, ...], int], ...] = ()
+
+
+_SIZES = (((1, 4, 1, 3), 2), ((2, 6, 1, 1), 3), ((3, 8, 2, 5), 4), ((4, 4, 4, 4), 1))
+_TOKEN_SIZES = (((1, 1, 4), 1), ((2, 3, 8), 1), ((4, 4, 4), 1))
+LAYOUTS = {
+    "batch": Layout("batch norm", sizes=(*_SIZES, ((2, 1, 1, 1), 1), ((3, 1, 2, 2), 1))),
+    "group": Layout("group norm", sizes=(*_SIZES, ((4, 4, 4, 4), 4))),
+    "image": Layout("layer norm", affine=(1, 2, 3), sizes=_SIZES),
+    "channels": Layout("layer norm over C", sizes=_SIZES),
+    "tokens": Layout("layer norm on tokens", "BTD", (2,), (4, 5, 6), _TOKEN_SIZES),
+}
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The arguments of one trial."""
+    """The arguments of one trial; grad is the gradient of y, for a backward pass by hand."""
 
     x: torch.Tensor
     gamma: torch.Tensor
     beta: torch.Tensor
+    grad: torch.Tensor
+    affine: tuple[int, ...]
     eps: float = 0.1  # large, so that it matters where it stands
     groups: int = 2
 
-    def to(self, *arguments: Any, **keywords: Any) -> Inputs:
-        """The same inputs in another dtype, on another device or in another memory format."""
-        return replace(
-            self,
-            x=self.x.to(*arguments, **keywords),
-            gamma=self.gamma.to(*arguments),
-            beta=self.beta.to(*arguments),
-        )
+    TENSORS = ("x", "gamma", "beta", "grad")
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The arguments that are tensors, by name."""
+        return {name: getattr(self, name) for name in self.TENSORS}
+
+    def to(self, *arguments: Any) -> Inputs:
+        """The same inputs in another dtype or on another device."""
+        return replace(self, **{n: t.to(*arguments) for n, t in self.tensors.items()})
+
+    def copy(self) -> Inputs:
+        """Copies of all tensors, for a function that may change them."""
+        return replace(self, **{n: t.detach().clone() for n, t in self.tensors.items()})
 
     def leaves(self) -> Inputs:
         """Copies that record a gradient."""
-        x, gamma, beta = (t.detach().clone().requires_grad_() for t in self.tensors)
-        return replace(self, x=x, gamma=gamma, beta=beta)
+        copies = self.copy()
+        for tensor in copies.tensors.values():
+            tensor.requires_grad_()
+        return copies
 
-    @property
-    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return self.x, self.gamma, self.beta
+    def per_value(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Gamma or beta in a shape that fits x."""
+        if parameter.dim() != len(self.affine):
+            return parameter
+        shape = [1] * self.x.dim()
+        for axis, length in zip(self.affine, parameter.shape, strict=True):
+            shape[axis] = length
+        return parameter.reshape(shape)
 
 
-def sample(layout: str, shape: tuple[int, ...] = (5, 6, 3, 4), seed: int = 0) -> Inputs:
+def sample(layout: str, shape: tuple[int, ...] | None = None, seed: int = 0) -> Inputs:
     """Values whose mean and spread differ from channel to channel and image to image."""
     generator = torch.Generator().manual_seed(seed)
-    n, c, h, w = shape
-    x = torch.randn(shape, generator=generator)
-    x = (
-        x
-        * torch.linspace(0.5, 2, c)[:, None, None]
-        * torch.linspace(1, 1.5, n)[:, None, None, None]
-    )
-    x = x + torch.linspace(-2, 3, c)[:, None, None] + torch.linspace(0, 1, n)[:, None, None, None]
-    x = x + torch.linspace(-1, 1, h)[:, None] + torch.linspace(0, 1, w)
-    affine = (c, h, w) if layout == "image" else (c,)
+    plan = LAYOUTS[layout]
+    shape = shape or plan.shape
+    tokens = len(shape) == 3
+    n, c, h, w = (shape[0], shape[2], shape[1], 1) if tokens else shape
+
+    def ramp(start: float, end: float, steps: int, axis: int) -> torch.Tensor:
+        return torch.linspace(start, end, steps).reshape([-1] + [1] * (3 - axis))
+
+    x = torch.randn((n, c, h, w), generator=generator)
+    x = x * ramp(0.5, 2, c, 1) * ramp(1, 1.5, n, 0)
+    x = x + ramp(-2, 3, c, 1) + ramp(0, 1, n, 0)
+    x = x + ramp(-1, 1, h, 2) + ramp(0, 1, w, 3)
+    if tokens:
+        x = x[..., 0].transpose(1, 2).contiguous()
+    affine = [x.shape[axis] for axis in plan.affine]
     gamma = 0.5 + 1.5 * torch.rand(affine, generator=generator)
     beta = torch.randn(affine, generator=generator)
-    return Inputs(x, gamma, beta)
+    # Not centred on 0: a gradient through the mean sums over it.
+    grad = torch.randn(x.shape, generator=generator) + 1
+    return Inputs(x, gamma, beta, grad, plan.affine)
 
 
 def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
     """The learner's result as a tuple of as many tensors as there are names."""
     if value is None:
         raise Wrong("Your function returns nothing.", "is the return line missing?")
-    if isinstance(value, torch.Tensor) and len(names) == 1:
-        return (value,)
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    # Two results stacked in one tensor unpack like two results.
+    several = isinstance(value, (tuple, list)) or (
+        isinstance(value, torch.Tensor) and value.dim() > 1 and len(value) == len(names) > 1
+    )
+    values = tuple(value) if several else (value,)
     if len(values) != len(names):
         got = f"{len(values)} things" if len(values) > 1 else f"one {type(value).__name__}"
         raise Wrong(
-            f"Your function returns {got}, not {' and '.join(names)}.",
+            f"Your function returns {got}; asked for: {' and '.join(names)}.",
             f"return {', '.join(names)}",
         )
     for name, item in zip(names, values, strict=True):
@@ -81,6 +131,8 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
                 f"The {name} is of type {type(item).__name__}, not a tensor.",
                 "stay with PyTorch's tensors: no numpy, no .item(), no .tolist().",
             )
+        if item.is_complex():
+            raise Wrong(f"The {name} is complex.", "what is computed from real numbers is real.")
     return values
 
 
@@ -99,6 +151,11 @@ def alike(
         if not torch.allclose(one.detach().double(), other.detach().double(), rtol, atol):
             return False
     return True
+
+
+def first_alike(got: torch.Tensor, known: Sequence[tuple[torch.Tensor, str]]) -> str:
+    """The hint of the first known wrong value that `got` is; else ""."""
+    return next((hint for value, hint in known if alike((got,), (value,))), "")
 
 
 def worst(

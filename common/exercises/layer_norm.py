@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from common.exercises.inputs import sample
+from common.exercises.inputs import alike, sample
+from common.exercises.layers import LayerTask, of_inputs
+from common.exercises.mistakes import DIGITS
 from common.exercises.predictions import Number, examine_numbers
-from common.exercises.tasks import AFFINE, Normalised, Statistics, construct
+from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict, Wrong
 
@@ -18,9 +21,10 @@ from common.exercises.verdict import Verdict, Wrong
 def check_layer_statistics(layer_statistics: Callable, *, reveal: bool = True) -> Verdict:
     """Check `layer_statistics(x) -> (mean, variance)`, both of shape (N,), for x (N, C, H, W).
 
-    reveal=False shows the symptom only, for "find the bug".
+    reveal=False is for "find the bug", where digits are lost in E[x²] − E[x]²: of that mistake it
+    shows the symptom only.
     """
-    return examine(layer_statistics, Statistics("image"), reveal)
+    return examine(layer_statistics, Statistics("image"), "" if reveal else DIGITS)
 
 
 def check_layer_norm(layer: type[nn.Module]) -> Verdict:
@@ -28,15 +32,31 @@ def check_layer_norm(layer: type[nn.Module]) -> Verdict:
 
     It holds its gamma and beta as the parameters `weight` and `bias`.
     """
-    return examine(layer, _LayerNormLayer())
+    return examine(layer, _LayerNormLayer("image"))
 
 
-def check_channel_norm(channel_norm: Callable, *, reveal: bool = True) -> Verdict:
+def check_channel_norm(channel_norm: Callable) -> Verdict:
     """Check `channel_norm(x, gamma, beta, eps)`, ConvNeXt's layer norm over C at each pixel.
 
-    x (N, C, H, W), gamma and beta (C,). reveal=False shows the symptom only.
+    x (N, C, H, W), gamma and beta (C,).
     """
-    return examine(channel_norm, Normalised("channels"), reveal)
+    return examine(channel_norm, Normalised("channels"))
+
+
+def check_token_norm(token_norm: Callable) -> Verdict:
+    """Check `token_norm(x, gamma, beta, eps)`, layer norm on tokens: over D, for each token.
+
+    x (B, T, D), gamma and beta (D,).
+    """
+    return examine(token_norm, Normalised("tokens"))
+
+
+def check_rms_norm(rms_norm: Callable) -> Verdict:
+    """Check `rms_norm(x, weight, eps)`: x over the root of its mean square over D, times weight.
+
+    x (B, T, D), weight (D,). No mean is subtracted, and there is no beta.
+    """
+    return examine(rms_norm, RootMeanSquare("tokens"))
 
 
 def check_layer_norm_prediction(prediction: Callable) -> Verdict:
@@ -92,48 +112,47 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
     return examine_numbers(prediction, asked)
 
 
-class _LayerNormLayer(Normalised):
+@dataclass
+class _LayerNormLayer(LayerTask):
     """A class layer(shape, eps) with the parameters weight and bias of shape (C, H, W)."""
 
-    def __init__(self) -> None:
-        super().__init__("image")
+    signature: str = "MyLayerNorm((C, H, W), eps)"
+    size_word: str = "torch.ones(shape) and torch.zeros(shape), without numbers of your own"
+    init_is_given: ClassVar[bool] = False
 
-    def prepare(self, function: type[nn.Module]) -> Callable:
-        shape = (6, 3, 4)
-        layer = construct(function, shape, eps=0.1)
-        if any(not isinstance(getattr(layer, name, None), nn.Parameter) for name in AFFINE):
-            # Is it a stub? Only running it tells.
-            layer(sample("image").x)
-            raise Wrong(
-                "The layer has no parameters called weight and bias.",
-                "make gamma and beta learnable: self.weight = nn.Parameter(…), and bias likewise.",
-            )
-        for name in AFFINE:
-            got = tuple(getattr(layer, name).shape)
-            if got != shape:
-                number = sum(p.numel() for p in layer.parameters())
+    def size_of(self, x: torch.Tensor) -> tuple[int, ...]:
+        """The shape (C, H, W)."""
+        return tuple(x.shape[1:])
+
+    shape_of = size_of
+
+    def wrong_shape(self, layer: nn.Module, x: torch.Tensor, name: str) -> Wrong:
+        """What to say of a parameter of the wrong shape: the hint says who shares it."""
+        _, c, h, w = x.shape
+        size = getattr(layer, name).numel()
+        hints = {
+            1: "gamma and beta are no scalars: give every position (c, h, w) its own, "
+            "torch.ones(shape) and torch.zeros(shape).",
+            c: "one value a channel is what group norm has; here every position (c, h, w) has its "
+            "own.",
+            h * w: "one value a pixel is too few: every position (c, h, w) has its own.",
+        }
+        wrong = super().wrong_shape(layer, x, name)
+        # Only at the first size are the three numbers different.
+        return Wrong(wrong.symptom, hints.get(size, wrong.hint) if c == 6 else wrong.hint)
+
+    def extra(self, run: Callable) -> None:
+        """The same in eval mode as in train mode."""
+        super().extra(run)
+        i = sample("image")
+        layer = self.build(run.learner, i.x)
+        of_inputs(layer, i)
+        right = self.expected(i)
+        for mode in (False, True):
+            layer.train(mode)
+            if not alike((self.forward(run.learner, layer, i.x),), right):
                 raise Wrong(
-                    f"For inputs of shape (N, 6, 3, 4) {name} has the shape {got}, not {shape}, "
-                    f"and the layer {number} parameters, not {2 * math.prod(shape)}.",
-                    {
-                        1: "gamma and beta are no scalars: give every position (c, h, w) its own, "
-                        "torch.ones(shape) and torch.zeros(shape).",
-                        6: "one value a channel is what group norm has; here every position "
-                        "(c, h, w) has its own.",
-                        12: "one value a pixel is too few: every position (c, h, w) has its own.",
-                    }.get(math.prod(got), "gamma and beta have the shape (C, H, W) each."),
+                    f"After .{'train' if mode else 'eval'}() the output is another one.",
+                    "layer norm does the same in train and in eval mode: it needs no "
+                    "self.training and no running statistics.",
                 )
-        for name, start in (("weight", 1.0), ("bias", 0.0)):
-            if not bool((getattr(layer, name) == start).all()):
-                raise Wrong(
-                    f"The parameter {name} does not start as {start:g} everywhere.",
-                    "gamma starts at 1 and beta at 0, so that the norm starts as x̂ itself.",
-                )
-
-        def run(
-            x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: float
-        ) -> torch.Tensor:
-            layer = construct(function, tuple(x.shape[1:]), eps=eps).to(x.device, x.dtype)
-            return torch.func.functional_call(layer, {"weight": gamma, "bias": beta}, (x,))
-
-        return run

@@ -1,240 +1,285 @@
-"""Ways to normalise, right and wrong, each wrong one with its hint.
+"""The well-known mistakes, each as a change of the right way and with the hint that names it.
 
-Where a result is wrong, the known mistakes are computed on the same input, and the one, or the two
+Where a result is wrong, the mistakes are computed on the same input, and the one, or the two
 together, that give the learner's numbers are named.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from common.exercises.inputs import Inputs
+from common.exercises.inputs import LAYOUTS, Inputs
+from common.exercises.ways import CUT_LETTERS, RIGHT_WAY, Axes, Way, cut_channels, listed
 
+Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint
 
-@dataclass(frozen=True)
-class Way:
-    """One way to compute statistics and normalise. The defaults, with the right axes, are right."""
-
-    axes: tuple[int, ...]
-    cut: str = "no"  # into groups: "no", "neighbours", "interleaved"
-    average: str = "mean"  # or "sum", "sum of squares"
-    variance: str = "centred"  # or "uncentred", "root"
-    correction: int = 0
-    eps: str = "inside"  # or "outside", "missing", "fixed"
-    centre: bool = True
-    root: bool = True
-    affine: str = "right"  # or see _apply_affine
-    constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
-
-    def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance of x (N, C, H, W), with length 1 along the reduced axes."""
-        values = self._cut(x, groups)
-        mean = values.mean(self.axes, keepdim=True)
-        count = values.numel() / mean.numel()
-        deviation = values - (0 if self.variance == "uncentred" else mean)
-        variance = deviation.square().sum(self.axes, keepdim=True) / (count - self.correction)
-        if self.variance == "root":
-            variance = variance.sqrt()
-        if self.average in ("sum", "sum of squares"):
-            variance = variance * count
-        if self.average == "sum":
-            mean = mean * count
-        if "mean" in self.constant:
-            mean = mean.detach()
-        if "variance" in self.constant:
-            variance = variance.detach()
-        return mean, variance
-
-    def normalised(self, i: Inputs) -> torch.Tensor:
-        """The normalised, scaled and shifted input, of shape (N, C, H, W)."""
-        mean, variance = self.statistics(i.x, i.groups)
-        values = self._cut(i.x, i.groups)
-        if self.centre:
-            values = values - mean
-        inside = {"inside": i.eps, "fixed": 1e-5}.get(self.eps, 0.0)
-        spread = variance + inside
-        if self.root:
-            spread = spread.sqrt()
-        if self.eps == "outside":
-            spread = spread + i.eps
-        return _apply_affine(self.affine, self._join(values / spread, i.x.shape), i)
-
-    def _cut(self, x: torch.Tensor, groups: int) -> torch.Tensor:
-        n, c, h, w = x.shape
-        if self.cut == "neighbours":
-            return x.reshape(n, groups, c // groups, h, w)
-        if self.cut == "interleaved":
-            return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
-        return x
-
-    def _join(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        if self.cut == "interleaved":
-            values = values.transpose(1, 2)
-        return values.reshape(shape)
-
-    @property
-    def words(self) -> str:
-        """The axes of S in words."""
-        letters = ("N", "C", "H", "W") if self.cut == "no" else ("N", "G", "C/G", "H", "W")
-        names = [letters[axis] for axis in self.axes]
-        words = " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
-        cut = {"neighbours": " of neighbouring channels", "interleaved": " of every G-th channel"}
-        return words + cut.get(self.cut, "")
-
-
-def _apply_affine(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
-    gamma, beta = i.gamma, i.beta
-    if how == "one number":
-        gamma, beta = gamma.flatten()[0], beta.flatten()[0]
-    elif how == "average":
-        gamma, beta = gamma.mean(), beta.mean()
-    else:
-        if how == "average gamma":
-            gamma = gamma.mean() + torch.zeros_like(gamma)
-        if how == "per group" and gamma.dim() == 1:
-            first = torch.arange(len(gamma)) // (len(gamma) // i.groups) * (len(gamma) // i.groups)
-            gamma, beta = gamma[first], beta[first]
-        if gamma.dim() == 1:
-            gamma, beta = gamma[:, None, None], beta[:, None, None]
-    if how == "missing":
-        return y
-    if how == "no shift":
-        return gamma * y
-    if how == "no scale":
-        return y + beta
-    if how == "shift first":
-        return gamma * (y + beta)
-    if how == "swapped":
-        return beta * y + gamma
-    return gamma * y + beta
-
-
-RIGHT_WAY = {
-    "batch": Way((0, 2, 3)),
-    "group": Way((2, 3, 4), cut="neighbours"),
-    "image": Way((1, 2, 3)),
-    "channels": Way((1,)),
-}
-
-
-_NAMES = {
-    "batch": "batch norm",
-    "group": "group norm",
-    "image": "layer norm",
-    "channels": "layer norm over C",
-}
-
+# Hints
 
 UNBIASED = (
     "the variance is the unbiased one, divided by |S| − 1. Norms divide by |S|: take the mean of "
     "the squares, or correction=0 (torch.var has 1)."
 )
-
-
 BIASED = (
     "running_var takes the unbiased variance: the batch's variance times |S| / (|S| − 1), "
     "although the batch itself is normalised with the biased one."
 )
-
-
 INVERTED = (
     "momentum is inverted: it is the weight of the new batch, and 1 − momentum that of the old "
     "value (PyTorch's convention)."
 )
-
-
 REPLACED = "the old value counts too: (1 − momentum) · old + momentum · new."
-
-
 CONSTANT = (
     "{} no gradient, as a constant would (no_grad, detach, .data or .item()). But what depends on "
     "x must pass the gradient on."
 )
+INTERLEAVED = "the groups are cut the wrong way"
+DIGITS = (
+    "E[x²] − E[x]² is the difference of two huge numbers, and float32 keeps only about 7 digits of "
+    "each: subtract the mean first, then average (x − mean)²."
+)
+MISPLACED = (
+    "the right values in the wrong places: the axes were moved before the norm, and a reshape "
+    "alone does not move them back. Undo the transpose or permute too."
+)
+_SHARED = "one gamma and one beta serve all channels: each channel c has its own."
+_CHUNKS = (
+    "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
+    "reshape to (N, G, C/G, H, W)."
+)
 
+_MEMORY = (
+    "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here mixes channels. "
+    "First move the axes (transpose, permute), then reshape."
+)
 
-STATISTICS_MISTAKES: list[tuple[dict[str, Any], str]] = [
+STATISTICS_MISTAKES: list[Mistake] = [
     ({"correction": 1}, UNBIASED),
     (
         {"variance": "uncentred"},
         "the variance is the mean of x², not of (x − mean)²: subtract the mean first.",
     ),
-    (
-        {"variance": "root"},
-        "that is the standard deviation; the variance is its square.",
-    ),
+    ({"variance": "root"}, "that is the standard deviation; the variance is its square."),
+    ({"variance": "absolute"}, "the distances from the mean are not squared: mean of (x − mean)²."),
     ({"average": "sum"}, "values are summed, not averaged: divide by the size of S."),
     (
         {"average": "sum of squares"},
         "the squares are summed, not averaged: divide by the size of S.",
     ),
 ]
-
-
-NORMALISED_MISTAKES: list[tuple[dict[str, Any], str]] = [
+CENTRE_MISTAKES: list[Mistake] = [
+    ({"centre": "no"}, "the mean is not subtracted."),
+    ({"centre": "plus"}, "the mean is added: subtract it."),
+    ({"centre": "flipped"}, "the sign is wrong: it is x − mean, not mean − x."),
     (
-        {"eps": "outside"},
-        "eps stands outside the root. It belongs inside: sqrt(variance + eps).",
+        {"centre": "without brackets"},
+        "brackets are missing: x − mean / … divides the mean alone. It is (x − mean) / ….",
     ),
+]
+END_MISTAKES: list[Mistake] = [
+    ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
     ({"eps": "missing"}, "eps is missing: without it a set of equal values gives 0/0."),
     ({"eps": "fixed"}, "eps is fixed at 1e-5: use the argument eps."),
-    ({"centre": False}, "the mean is not subtracted."),
-    ({"root": False}, "you divide by variance + eps: take its square root."),
+    ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
+    ({"eps": "double"}, "eps is added twice: once is enough."),
+    *(
+        ({"eps": eps}, "eps is added to the quotient: brackets are missing around the divisor.")
+        for eps in ("after", "last")
+    ),
+    ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
+    ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
+    ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
     ({"affine": "missing"}, "gamma and beta are not used: the last step is gamma · x̂ + beta."),
-    ({"affine": "no shift"}, "beta is not added."),
     ({"affine": "no scale"}, "gamma is not used."),
+    *(
+        ({"affine": how}, f"gamma {words}: it scales, gamma · x̂.")
+        for how, words in [
+            ("divided", "divides"),
+            ("plus", "is added"),
+            ("one plus", "has 1 added"),
+            ("absolute", "loses its sign (abs or a square root of its square)"),
+            ("not negative", "is clamped at 0 (clamp or relu)"),
+        ]
+    ),
+    (
+        {"affine": "first"},
+        "gamma and beta are applied before the norm, which undoes them: normalise first.",
+    ),
+]
+SHIFT_MISTAKES: list[Mistake] = [
+    ({"affine": "no shift"}, "beta is not added."),
+    (
+        {"affine": "in the fraction"},
+        "beta is divided, too: brackets are wrong. It is gamma · (x − mean) / … + beta.",
+    ),
+    ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),
-    *(
-        ({"affine": how}, "one gamma and one beta serve all channels: each channel c has its own.")
-        for how in ("one number", "average")
-    ),
+    *(({"affine": how}, _SHARED) for how in ("one number", "average")),
     ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),
 ]
 
 
-def wrong_sets(layout: str) -> Iterator[tuple[dict[str, Any], str]]:
+_OF_CUTS = {
+    "interleaved": (
+        f"{INTERLEAVED}: a group is C/G neighbouring channels, so reshape to (N, G, C/G, H, W), "
+        "not to (N, C/G, G, H, W)."
+    ),
+    "of size G": "groups is the number of groups, not the channels in one: those are C // groups.",
+    "chunk 2": _CHUNKS,
+    "chunk 3": _CHUNKS,
+    "parts of the batch": (
+        "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
+    ),
+    "groups last": (
+        "reshape(n, −1, groups) takes every G-th value in memory. What is in a group comes behind "
+        "it: reshape(n, groups, −1)."
+    ),
+    "rows": _MEMORY,
+    "columns": _MEMORY,
+    "moved to the front": MISPLACED,
+    "moved to the end": MISPLACED,
+}
+
+
+def wrong_sets(layout: str) -> Iterator[Mistake]:
     """The other sets S, each with its hint."""
-    right = RIGHT_WAY[layout]
-    plain = [Way(axes) for r in range(1, 5) for axes in itertools.combinations((0, 1, 2, 3), r)]
-    grouped = []
-    if layout == "group":
-        grouped = [
-            Way((2, 3, 4), cut="interleaved"),
-            Way((0, 2, 3, 4), cut="neighbours"),
-            Way((0, 2, 3, 4), cut="interleaved"),
-            Way((2,), cut="neighbours"),
-        ]
-    for way in [*grouped, *plain]:
-        if way.axes == right.axes and way.cut == right.cut:
-            continue
-        change = {"axes": way.axes, "cut": way.cut}
-        if layout == "group" and way.cut == "interleaved":
-            hint = (
-                "the groups are cut the wrong way: a group is C/G neighbouring channels, so "
-                "reshape to (N, G, C/G, H, W), not to (N, C/G, G, H, W)."
-            )
-            if 0 in way.axes:
-                hint += " And each image has its own statistics."
-        elif layout == "group" and way.cut == "neighbours" and 0 in way.axes:
+    right, plan = RIGHT_WAY[layout], LAYOUTS[layout]
+    for way in _other_sets(layout):
+        hint = _OF_CUTS.get(way.cut) or (
+            f"wrong axes: you average over {way.words(plan.letters)}; "
+            f"{plan.norm} averages over {right.words(plan.letters)}."
+        )
+        if way.cut == "neighbours":
             hint = "wrong axes: N must not be among them, each image has its own statistics."
-        else:
-            hint = (
-                f"wrong axes: you average over {way.words}; "
-                f"{_NAMES[layout]} averages over {right.words}."
+        elif way.cut == "interleaved" and 0 in way.axes:
+            hint += " And each image has its own statistics."
+        yield {"axes": way.axes, "cut": way.cut}, hint
+
+
+def _plain_sets(layout: str) -> list[Axes]:
+    every = range(len(LAYOUTS[layout].letters))
+    return [axes for r in range(1, 5) for axes in itertools.combinations(every, r)]
+
+
+def _other_sets(layout: str) -> list[Way]:
+    right = RIGHT_WAY[layout]
+    special = {
+        "batch": [Way((1,), "rows"), Way((1,), "moved to the front"), Way((0,), "columns")],
+        "channels": [Way((1,), "columns"), Way((1,), "moved to the end"), Way((0,), "rows")],
+        "group": [
+            Way((2, 3, 4), "interleaved"),
+            Way((0, 2, 3, 4), "neighbours"),
+            Way((0, 2, 3, 4), "interleaved"),
+            Way((2, 3, 4), "of size G"),
+            Way((1,), "parts of the batch"),
+            Way((1,), "groups last"),
+            *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
+        ],
+    }.get(layout, [])
+    ways = [*special, *(Way(axes) for axes in _plain_sets(layout))]
+    return [way for way in ways if (way.axes, way.cut) != (right.axes, right.cut)]
+
+
+def rare_mistakes(layout: str) -> list[Mistake]:
+    """What is tried alone: other parts of S, other divisors, mean and variance over two sets."""
+    return [*_in_parts(layout), *_divided_by(layout), *half_wrong_sets(layout), *_cut_sets(layout)]
+
+
+def _subsets(axes: Axes) -> list[Axes]:
+    """All but the empty one and the whole."""
+    return [part for r in range(1, len(axes)) for part in itertools.combinations(axes, r)]
+
+
+def _in_parts(layout: str) -> Iterator[Mistake]:
+    whole = "Take the variance over all axes of S at once."
+    for parts in _subsets(RIGHT_WAY[layout].axes):
+        for correction in (0, 1):
+            change = {"parts": parts, "correction": correction}
+            yield (
+                {"variance": "of parts", **change},
+                "that is the mean of the variances of the parts of S: how far their means are "
+                f"apart is lost. {whole}",
             )
-        yield change, hint
+            yield (
+                {"variance": "of means", **change},
+                "that is the variance of the means of the parts of S: the spread inside each part "
+                f"is lost. {whole}",
+            )
+
+
+def _letters(layout: str) -> Sequence[str]:
+    """The axes of the cut tensor."""
+    return CUT_LETTERS if RIGHT_WAY[layout].cut != "no" else LAYOUTS[layout].letters
+
+
+def _divided_by(layout: str) -> Iterator[Mistake]:
+    """The sums divided by another product of lengths than |S|."""
+    right, letters, shape = RIGHT_WAY[layout], _letters(layout), LAYOUTS[layout].shape
+    lengths = cut_channels(right.cut, torch.empty(shape), Inputs.groups).shape
+    every = tuple(range(len(letters)))
+    products: dict[int, list[Axes]] = {}
+    for axes in [*_subsets(every), every]:
+        products.setdefault(math.prod(lengths[axis] for axis in axes), []).append(axes)
+    size = math.prod(lengths[axis] for axis in right.axes)
+    for number, several in products.items():
+        # Divided by |S| − 1, it is the unbiased variance.
+        if number not in (size, size - 1):
+            taken = " or ".join(" · ".join(letters[axis] for axis in axes) for axes in several[:2])
+            values = " · ".join(letters[axis] for axis in right.axes)
+            hint = f"divided by {number} ({taken}): divide by |S| = {size} ({values})."
+            yield {"divided_by": several[0]}, f"the sum of the squares is {hint}"
+            yield {"divided_by": several[0], "average": "both"}, f"the sums are {hint}"
+
+
+def _cut_sets(layout: str) -> Iterator[Mistake]:
+    """Wrong axes of the tensor that is cut into groups."""
+    right = RIGHT_WAY[layout]
+    if right.cut == "no":
+        return
+    for axes in _subsets((0, 1, 2, 3, 4)):
+        # With both G and C/G, or neither, they are axes of x as well.
+        if axes != right.axes and 0 not in axes and (1 in axes) != (2 in axes):
+            yield (
+                {"axes": axes},
+                f"wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
+                f"{listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W.",
+            )
+
+
+def half_wrong_sets(layout: str) -> Iterator[Mistake]:
+    """The mean over the right set and the variance over another one, or the other way round."""
+    right, letters = RIGHT_WAY[layout], LAYOUTS[layout].letters
+    if right.cut != "no":
+        return
+    for axes in _plain_sets(layout):
+        if axes == right.axes:
+            continue
+        for what in ("mean", "variance"):
+            yield (
+                {f"{what}_axes": axes},
+                f"the {what} is taken over {Way(axes).words(letters)}: check the axes, S runs over "
+                f"{right.words(letters)}.",
+            )
 
 
 def explain(
-    matches: Callable[[Way], bool], right: Way, mistakes: Sequence[tuple[dict[str, Any], str]]
+    matches: Callable[[Any], bool],
+    right: Any,
+    mistakes: Sequence[Mistake],
+    rare: Sequence[Mistake] = (),
 ) -> str:
-    """The hint of the mistake, or the two mistakes, that give the learner's result; else ""."""
-    for change, hint in mistakes:
+    """The hint of the mistake, or the two mistakes, that give the learner's result; else "".
+
+    matches: whether a way gives it. right: the right way. rare: mistakes to try alone only.
+    """
+    for change, hint in (*mistakes, *rare):
         if matches(replace(right, **change)):
             return hint
     for (change, hint), (other, another) in itertools.combinations(mistakes, 2):

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
+from common.exercises.devices import Elsewhere, PretendedDevice, elsewhere
 from common.exercises.inputs import (
+    LAYOUTS,
     Inputs,
     alike,
     as_tensors,
@@ -18,39 +19,64 @@ from common.exercises.inputs import (
     sample,
     worst,
 )
-from common.exercises.mistakes import CONSTANT, RIGHT_WAY, explain
-from common.exercises.tasks import Statistics
-from common.exercises.verdict import Verdict, Wrong, hint_for, told, verdict_of
+from common.exercises.learner import Learner, is_stub, judge, line_of, told
+from common.exercises.mistakes import CONSTANT, DIGITS, explain
+from common.exercises.tasks import Results, Task
+from common.exercises.verdict import Verdict, Wrong
+
+_DTYPE = (
+    "wrong dtype: a new tensor takes its dtype from x (x.new_zeros(…), torch.zeros_like(x), "
+    "dtype=x.dtype), and nothing is converted by .float() or .double()."
+)
 
 
-def examine(function: Callable, task: Statistics, reveal: bool = True) -> Verdict:
-    """Put the learner's function through all trials; the first that fails decides."""
+def examine(answer: Any, task: Task, planted: str = "") -> Verdict:
+    """Put the learner's function through all trials.
 
-    def trials() -> None:
-        run = task.prepare(function)
+    planted: words of the hint that stays hidden, because finding that mistake is the exercise.
+    """
+
+    def trials(learner: Learner) -> None:
+        run = task.prepare(learner)
         for trial in (
             _try_ordinary_input,
+            _try_again,
+            _try_any_parameters,
             _try_large_mean,
+            _try_equal_values,
             _try_float64,
-            _try_device,
             _try_gradient,
+            _try_gradient_at_equal_values,
+            _try_device,
             _try_memory_layouts,
             _try_sizes,
         ):
             trial(run, task)
         task.extra(run)
 
-    return verdict_of(function, trials, task.success, reveal)
+    return judge(answer, trials, task.success, task.hint, planted)
 
 
-def _try_ordinary_input(function: Callable, task: Statistics) -> None:
+def _got(run: Callable, task: Task, i: Inputs) -> Results:
+    value = task.call(run, i)
+    if value is None and isinstance(run, Learner) and is_stub(run.answer):
+        # The stub's `raise` is gone, and nothing has come in its place.
+        raise NotImplementedError
+    return as_tensors(value, task.names)
+
+
+def _try_ordinary_input(run: Callable, task: Task) -> None:
     i = sample(task.layout)
-    before = [t.clone() for t in i.tensors]
-    got = as_tensors(task.call(function, i), task.names)
-    original = replace(i, x=before[0], gamma=before[1], beta=before[2])
-    _compare(function, task, original, got)
-    for name, value, old in zip(("x", "gamma", "beta"), i.tensors, before, strict=True):
-        if not torch.equal(value, old):
+    original = i.copy()
+    got = _got(run, task, i)
+    compare(run, task, original, got)
+    for name, yours in zip(task.names, got, strict=True):
+        if yours.dtype != i.x.dtype:
+            raise Wrong(
+                f"For a float32 input the {name} comes back as {name_of_dtype(yours)}.", _DTYPE
+            )
+    for name, value in i.tensors.items():
+        if not torch.equal(value, getattr(original, name)):
             raise Wrong(
                 f"The result is right, but your code changed its input {name}.",
                 f"{name} is changed in place (-=, /=, .sub_(), out= or an assignment into "
@@ -58,82 +84,94 @@ def _try_ordinary_input(function: Callable, task: Statistics) -> None:
             )
 
 
-def _compare(
-    function: Callable, task: Statistics, i: Inputs, got: tuple[torch.Tensor, ...]
-) -> None:
-    """Raise Wrong, with the mistake's name if it is known, unless `got` is right."""
-    right = task.expected(i)
-    if alike(got, right):
-        return
-    hint = task.special(i, got)
-    seen = [(i, got), *_second_look(function, task, i)]
-    wrong = [not alike((a,), (b,)) for a, b in zip(got, right, strict=True)].index(True)
-    # One mistake in all results explains more than one in the first that is wrong.
-    for results in (slice(None), slice(wrong, wrong + 1)):
-        hint = hint or explain(
-            lambda way, results=results: all(
-                alike(result[results], task.by(way, inputs)[results]) for inputs, result in seen
-            ),
-            RIGHT_WAY[task.layout],
-            task.mistakes(),
-        )
-    for name, yours, mine in zip(task.names, got, right, strict=True):
-        if yours.shape != mine.shape:
-            if not hint and yours.numel() == mine.numel():
-                hint = (
-                    f"squeeze or flatten the result; {tuple(mine.shape)} has no axes of length 1 "
-                    "for the axes averaged away."
-                )
+def _try_again(run: Callable, task: Task) -> None:
+    """Another input of the same shape, so that nothing kept from the first call fits."""
+    for seed in (7, 8):
+        i = sample(task.layout, seed=seed)
+        if not alike(_got(run, task, i), task.expected(i)):
             raise Wrong(
-                f"For x of shape {tuple(i.x.shape)} the {name} has the shape "
-                f"{tuple(yours.shape)}, not {tuple(mine.shape)}.",
-                hint or f"check the axes: S runs over {RIGHT_WAY[task.layout].words}.",
+                "The first call gives the right result, a later one with other values does not.",
+                "something is kept from one call to the next (an attribute, a global variable, a "
+                "default argument that is changed): compute everything from the arguments.",
             )
-    name, mine, yours = worst(task.names, got, right)
-    raise Wrong(
-        f"The {name} is wrong: {difference(yours, mine)}.",
-        hint or "go through the formula step by step: mean over S, variance over S, y.",
-    )
 
 
-def _second_look(
-    function: Callable, task: Statistics, i: Inputs
-) -> list[tuple[Inputs, tuple[torch.Tensor, ...]]]:
-    """What the function makes of a small spread, which tells a missing eps from a fixed one."""
-    small = replace(i, x=i.x / 100, eps=1e-4)
-    try:
-        copies = replace(small, x=small.x.clone(), gamma=i.gamma.clone(), beta=i.beta.clone())
-        return [(small, as_tensors(task.call(function, copies), task.names))]
-    except Exception:
-        # It worked once; the first look must do.
-        return []
+def _try_any_parameters(run: Callable, task: Task) -> None:
+    """Gamma and beta of either sign and any size, and among them 0."""
+    if "gamma" not in task.arguments:
+        return
+    i = sample(task.layout)
+    gamma = torch.linspace(-4, 60, i.gamma.numel()).reshape(i.gamma.shape)
+    gamma[(0,) * (gamma.dim() - 1) + (1,)] = 0.0
+    i = replace(i, gamma=gamma, beta=20 * i.beta, grad=20 * i.grad)
+    got, right = _got(run, task, i), task.expected(i)
+    where = "For large and negative gamma and beta"
+    y = got[0].detach()
+    if not alike(got, right) and alike((right[0].clamp(y.min(), y.max()),), (y,)):
+        name, mine, yours = worst(task.names, got, right)
+        raise Wrong(
+            f"{where} the {name} is wrong: {difference(yours, mine)}.",
+            "the output is clamped: y may be as large as gamma and beta make it.",
+        )
+    hint = "is something limited on the way (abs, clamp, relu, a square root of gamma²)?"
+    compare(run, task, i, got, where, hint)
 
 
-def _try_large_mean(function: Callable, task: Statistics) -> None:
+def _try_large_mean(run: Callable, task: Task) -> None:
     i = sample(task.layout)
     i = replace(i, x=(i.x - i.x.mean()) / i.x.std() + 10_000, eps=1e-5)
     right = task.expected(i.to(torch.float64))
-    got = as_tensors(task.call(function, i), task.names)
+    got = _got(run, task, i)
     if not alike(got, right, rtol=3e-2, atol=3e-2):
         name, mine, yours = worst(task.names, got, right)
         raise Wrong(
             f"For values around 10,000 with a spread of 1 the {name} is wrong, although it is "
             f"right for values around 0: {difference(yours, mine)}.",
-            "E[x²] − E[x]² is the difference of two huge numbers, and float32 keeps only about 7 "
-            "digits of each: subtract the mean first, then average (x − mean)².",
+            DIGITS,
         )
 
 
-def _try_float64(function: Callable, task: Statistics) -> None:
+def _equal_values(layout: str) -> Inputs:
+    i = sample(layout)
+    return replace(i, x=torch.full_like(i.x, 3.0), eps=1e-5)
+
+
+def _try_equal_values(run: Callable, task: Task) -> None:
+    i = _equal_values(task.layout)
+    got, right = _got(run, task, i), task.expected(i)
+    if not alike(got, right):
+        name, mine, yours = worst(task.names, got, right)
+        raise Wrong(
+            f"Where all values of x are equal the {name} is wrong: {difference(yours, mine)}.",
+            "equal values have a spread of 0, and 0/0 is NaN: divide by nothing but "
+            "sqrt(variance + eps), and square (x − mean), not a quotient.",
+        )
+
+
+def _try_gradient_at_equal_values(run: Callable, task: Task) -> None:
+    i = _equal_values(task.layout).to(torch.float64)
+    if not task.differentiable(i):
+        return
+    got = gradients(lambda leaves: task.call(run, leaves), task, i)
+    right = gradients(task.expected, task, i)
+    for name, yours, mine in zip(task.differentiable(i), got, right, strict=True):
+        if not alike((yours,), (mine,), atol=1e-3):
+            symptom = f"its largest value should be {mine.abs().max():.4g}"
+            raise Wrong(
+                f"Where all values of x are equal the gradient to {name} is wrong: "
+                + ("it is NaN." if yours is None or yours.isnan().any() else f"{symptom}."),
+                "a square root has an infinite slope at 0. Never take the root of the bare "
+                "variance (std ** 2, sqrt(variance) + …): add eps first, under the root.",
+            )
+
+
+def _try_float64(run: Callable, task: Task) -> None:
     i = sample(task.layout).to(torch.float64)
-    got = as_tensors(task.call(function, i), task.names)
-    right = task.expected(i)
+    got, right = _got(run, task, i), task.expected(i)
     for name, yours, mine in zip(task.names, got, right, strict=True):
         if yours.dtype != torch.float64:
             raise Wrong(
-                f"For a float64 input the {name} comes back as {name_of_dtype(yours)}.",
-                "wrong dtype: a new tensor takes its dtype from x (x.new_zeros(…), "
-                "torch.zeros_like(x), dtype=x.dtype), and nothing is converted by .float().",
+                f"For a float64 input the {name} comes back as {name_of_dtype(yours)}.", _DTYPE
             )
         if not alike((yours,), (mine,), rtol=1e-10, atol=1e-10):
             raise Wrong(
@@ -143,140 +181,194 @@ def _try_float64(function: Callable, task: Statistics) -> None:
             )
 
 
-class _OneDevice(TorchFunctionMode):
-    """Refuses to mix devices, as a GPU does; the "meta" device by itself is lenient."""
-
-    # These may cross devices on every machine; with the last two, nn.Module.to moves a layer.
-    _COPIES = ("to", "copy_", "__setitem__", "__set__", "_has_compatible_shallow_copy_type")
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") not in self._COPIES:
-            flat = [
-                item
-                for value in (*args, *kwargs.values())
-                for item in (value if isinstance(value, (tuple, list)) else (value,))
-            ]
-            # Numbers (no axes) and indices may live on the CPU.
-            devices = {
-                item.device.type
-                for item in flat
-                if isinstance(item, torch.Tensor) and item.dim() and item.is_floating_point()
-            }
-            if len(devices) > 1:
-                raise RuntimeError("expected all tensors on the same device")
-        return func(*args, **kwargs)
-
-
-def _try_device(function: Callable, task: Statistics) -> None:
-    """Run on the "meta" device, which every machine has and which computes shapes only."""
+def _try_device(run: Callable, task: Task) -> None:
     hint = (
         "wrong device: a new tensor must be made where x lives (x.new_zeros(…), "
-        "torch.zeros_like(x), device=x.device), and nothing is moved by .cpu()."
+        "torch.zeros_like(x), device=x.device), and what is returned must not be moved by .cpu()."
     )
+    i = elsewhere(sample(task.layout))
     try:
-        i = sample(task.layout).to("meta")
-        with _OneDevice():
-            got = as_tensors(task.call(function, i), task.names)
+        with PretendedDevice():
+            got = _got(run, task, i)
     except Exception as error:
-        # Other complaints come from what "meta" cannot do, such as .item() in a loop.
-        if "same device" in str(error) or "Cannot copy out of meta" in str(error):
-            raise Wrong("Your code fails where x is not on the CPU.", hint) from None
-        return
+        # PyTorch may lack something for pretended tensors; that is nobody's mistake.
+        if "same device" not in str(error) and "another device" not in str(error):
+            return
+        raise Wrong("Your code fails where x is not on the CPU.", hint, line_of(error)) from None
     for name, value in zip(task.names, got, strict=True):
-        if value.device.type != "meta":
+        if not isinstance(value, Elsewhere):
             raise Wrong(f"The {name} is on the CPU although x is on another device.", hint)
 
 
-def _try_gradient(function: Callable, task: Statistics) -> None:
-    i = sample(task.layout).to(torch.float64)
+def gradients(
+    compute: Callable[[Inputs], Any], task: Task, i: Inputs
+) -> tuple[torch.Tensor | None, ...]:
+    """The gradients to the differentiable inputs, for fixed directions of the results."""
     generator = torch.Generator().manual_seed(1)
+    leaves = i.leaves()
+    wanted = list(task.differentiable(leaves).values())
+    results = as_tensors(compute(leaves), task.names)
     # Not centred on 0: the gradient through the mean sums over the direction.
-    directions = [
-        torch.randn(t.shape, generator=generator, dtype=t.dtype) + 1 for t in task.expected(i)
-    ]
+    directions = [torch.randn(r.shape, generator=generator, dtype=r.dtype) + 1 for r in results]
+    pairs = [(r, d) for r, d in zip(results, directions, strict=True) if r.requires_grad]
+    if not pairs:
+        return (None,) * len(wanted)
+    outputs, weights = zip(*pairs, strict=True)
+    return torch.autograd.grad(outputs, wanted, weights, allow_unused=True)
 
-    def gradients(compute: Callable[[Inputs], Any]) -> tuple[torch.Tensor | None, ...]:
-        leaves = i.leaves()
-        results = [
-            (result, direction)
-            for result, direction in zip(
-                as_tensors(compute(leaves), task.names), directions, strict=True
-            )
-            if result.requires_grad
-        ]
-        wanted = [tensor for _, tensor in task.differentiable(leaves)]
-        if not results:
-            return (None,) * len(wanted)
-        return torch.autograd.grad(
-            [r for r, _ in results], wanted, [d for _, d in results], allow_unused=True
-        )
 
-    got = gradients(lambda leaves: task.call(function, leaves))
-    right = gradients(task.expected)
-    names = [name for name, _ in task.differentiable(i)]
-    if any(g is None for g in got):
-        lost = [name for name, g in zip(names, got, strict=True) if g is None]
-        both = " and ".join(lost)
+def _try_gradient(run: Callable, task: Task) -> None:
+    i = sample(task.layout).to(torch.float64)
+    names = list(task.differentiable(i))
+    if not names:
+        return
+    got = gradients(lambda leaves: task.call(run, leaves), task, i)
+    right = gradients(task.expected, task, i)
+    lost = [name for name, g in zip(names, got, strict=True) if g is None]
+    if lost:
+        listed = " and ".join(lost)
+        who = "the result passes on" if lost == names else f"{listed} {_get(lost)}"
         raise Wrong(
-            f"The values are right, but no gradient reaches {both}.",
-            CONSTANT.format("the result passes on" if len(lost) == len(names) else f"{both} gets"),
+            f"The values are right, but no gradient reaches {listed}.", CONSTANT.format(who)
         )
     for name, yours, mine in zip(names, got, right, strict=True):
         if not alike((yours,), (mine,), rtol=1e-6, atol=1e-8):
-            hint = ""
-            for constant in (("mean", "variance"), ("variance",), ("mean",)):
-                way = replace(RIGHT_WAY[task.layout], constant=constant)
-                if alike(got, gradients(lambda leaves, way=way: task.by(way, leaves)), rtol=1e-6):
-                    words = " and ".join(f"the {word}" for word in constant)
-                    hint = CONSTANT.format(f"{words} {'pass' if constant[1:] else 'passes'} on")
-                    break
             off = float((yours - mine).norm() / mine.norm())
             raise Wrong(
                 f"The values are right, but the gradient to {name} is off by {off:.0%}.",
-                hint or CONSTANT.format("a part of the result passes on"),
+                _why_gradient(got, task, i),
             )
 
 
-def _try_memory_layouts(function: Callable, task: Statistics) -> None:
+def _get(names: list[str]) -> str:
+    return "get" if len(names) > 1 else "gets"
+
+
+def _why_gradient(got: tuple[torch.Tensor, ...], task: Task, i: Inputs) -> str:
+    """Which part passes for a constant."""
+    for constant in (("variance",), ("mean",), ("mean", "variance")):
+        way = replace(task.right_way, constant=constant)
+        if alike(got, gradients(lambda leaves, way=way: task.by(way, leaves), task, i), rtol=1e-6):
+            words = " and ".join(f"the {word}" for word in constant)
+            words = words.replace("variance", task.spread)
+            return CONSTANT.format(f"{words} {'pass' if constant[1:] else 'passes'} on")
+    return CONSTANT.format("a part of the result passes on")
+
+
+def _try_memory_layouts(run: Callable, task: Task) -> None:
     i = sample(task.layout)
-    layouts = {
-        "channels_last": i.x.contiguous(memory_format=torch.channels_last),
-        "transposed": i.x.transpose(2, 3).contiguous().transpose(2, 3),
-    }
+    layouts = {"transposed": i.x.transpose(-2, -1).contiguous().transpose(-2, -1)}
+    if i.x.dim() == 4:
+        layouts["channels_last"] = i.x.contiguous(memory_format=torch.channels_last)
     for name, x in layouts.items():
-        got = as_tensors(task.call(function, replace(i, x=x)), task.names)
-        if not alike(got, task.expected(i)):
+        if not alike(_got(run, task, replace(i, x=x)), task.expected(i)):
             raise Wrong(
                 f"For the same values in another order in memory ({name}) the result is wrong.",
                 "do not rely on how x lies in memory (.stride(), as_strided): use .reshape().",
             )
 
 
-def _try_sizes(function: Callable, task: Statistics) -> None:
-    trials = [((1, 4, 1, 3), 2), ((2, 6, 1, 1), 3), ((3, 8, 2, 5), 4), ((4, 4, 4, 4), 1)]
+def _try_sizes(run: Callable, task: Task) -> None:
     of_sizes = (
         "is a size written as a number, or taken from the wrong axis? Or does .squeeze() remove an "
         "axis that happens to have length 1?"
     )
-    if task.layout == "batch":
-        trials += [((2, 1, 1, 1), 1), ((3, 1, 2, 2), 1)]
-    if task.layout == "group":
-        trials += [((4, 4, 4, 4), 4)]
-    for shape, groups in trials:
+    for shape, groups in LAYOUTS[task.layout].sizes:
         i = replace(sample(task.layout, shape).to(torch.float64), groups=groups)
-        with_groups = f" and {groups} groups" if task.layout == "group" else ""
-        where = f"for x of shape {shape}{with_groups}"
+        where = f"for x of shape {shape}"
+        if "groups" in task.arguments:
+            where += f" and {groups} group{'s' if groups > 1 else ''}"
         try:
-            got = as_tensors(task.call(function, i), task.names)
+            got = _got(run, task, i)
+        except (Wrong, NotImplementedError):
+            raise
         except Exception as error:
+            line = line_of(error)
+            hint = task.hint(error, line)
             raise Wrong(
-                f"Your code fails {where} with {told(error)}.", hint_for(error, of_sizes)
+                f"Your code fails {where} with {told(error)}.",
+                of_sizes if "in a new cell" in hint else hint,
+                line,
             ) from None
         if not alike(got, task.expected(i)):
+            raise Wrong(f"The result is right for most shapes, but not {where}.", of_sizes)
+
+
+def compare(
+    run: Callable, task: Task, i: Inputs, got: Results, where: str = "", otherwise: str = ""
+) -> None:
+    """Raise Wrong, with the mistake's name if it is known, unless `got` is right.
+
+    where: what is special about this input. otherwise: the hint where no mistake is recognised.
+    """
+    right = task.expected(i)
+    if alike(got, right):
+        return
+    hint = (
+        task.special(i, got)
+        or _explain(run, task, i, got, right)
+        or task.misplaced(got, right)
+        or _explain_turned(task, i, got)
+    )
+    for name, yours, mine in zip(task.names, got, right, strict=True):
+        if yours.shape != mine.shape:
             raise Wrong(
-                f"The result is right for most shapes, but not {where}.",
-                of_sizes,
+                f"For x of shape {tuple(i.x.shape)} the {name} has the shape "
+                f"{tuple(yours.shape)}, not {tuple(mine.shape)}.",
+                hint or task.shape_hint(got, right) or f"check the axes: S runs over {task.sets}.",
             )
+    name, mine, yours = worst(task.names, got, right)
+    where = f"{where} the {name}" if where else f"The {name}"
+    raise Wrong(
+        f"{where} is wrong: {difference(yours, mine)}.",
+        hint or otherwise or "go through the formula step by step and print each step's shape.",
+    )
+
+
+def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results) -> str:
+    # No way gives NaN here, and ways with one result give it in x's shape.
+    if not all(result.isfinite().all() for result in got) or (
+        len(got) == 1 and got[0].shape != right[0].shape
+    ):
+        return ""
+    seen = [(i, got), *_second_look(run, task, i)]
+    wrong = [not alike((a,), (b,)) for a, b in zip(got, right, strict=True)].index(True)
+    # One mistake in all results explains more than one in the first that is wrong.
+    for part in (slice(None), slice(wrong, wrong + 1)):
+        hint = explain(
+            lambda way, part=part: all(
+                alike(result[part], task.by(way, inputs)[part]) for inputs, result in seen
+            ),
+            task.right_way,
+            task.mistakes(),
+            task.rare_mistakes(),
+        )
+        if hint or len(got) == 1:
+            return hint
+    return ""
+
+
+def _explain_turned(task: Task, i: Inputs, got: Results) -> str:
+    """The hint for a result whose shape, and perhaps something else as well, is wrong."""
+    for turned, how in task.turned(i, got):
+        if alike(turned, task.expected(i)):
+            return f"the values are right. But {how}"
+    for turned, how in task.turned(i, got):
+        hint = explain(
+            lambda way, turned=turned: alike(turned, task.by(way, i)),
+            task.right_way,
+            task.mistakes(),
+        )
+        if hint:
+            return f"two things at once: {how} And {hint}"
+    return ""
+
+
+def _second_look(run: Callable, task: Task, i: Inputs) -> list[tuple[Inputs, Results]]:
+    """What the function makes of a small spread, which tells a missing eps from a fixed one."""
+    small = replace(i, x=i.x / 100, eps=1e-4)
+    try:
+        return [(small, as_tensors(task.call(run, small.copy()), task.names))]
+    except Exception:
+        # It worked once; the first look must do.
+        return []

@@ -1,0 +1,122 @@
+"""The clinic's cases of batches: a single class in one, a single image in another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from common.exercises.learner import Learner, treat
+from common.exercises.verdict import Verdict, Wrong
+
+
+def check_mixed_batches(make_batches: Callable) -> Verdict:
+    """Check `make_batches(images, labels, size) -> [(x, y), …]` for images sorted by class.
+
+    images (M, 3, 2, 2), labels (M,); M is a multiple of size. Each batch mixes classes, each image
+    comes once an epoch and keeps its label, and every epoch has an order of its own.
+    """
+
+    def trials(learner: Learner) -> None:
+        images, labels = _sorted_images(40)
+        epochs = [_batches(learner(images, labels, 10)) for _ in range(2)]
+        for batches in epochs:
+            _must_be_pairs(batches, labels)
+            _must_be_complete(batches, 40, lost=0)
+            if any(len(y) != 10 for _, y in batches):
+                sizes = ", ".join(str(len(y)) for _, y in batches)
+                raise Wrong(f"The batches hold {sizes} images, not 10 each.", "use size.")
+            single = next((y for _, y in batches if len(set(y)) == 1), None)
+            if single is not None:
+                raise Wrong(
+                    f"A batch of {len(single)} holds images of class {single[0]} alone.",
+                    "its mean and variance are those of one class. Mix the images, not the "
+                    "finished batches: torch.randperm(len(images)), or shuffle=True.",
+                )
+        if epochs[0] == epochs[1]:
+            raise Wrong(
+                "Two epochs have the same order.",
+                "mix anew in each call: a seed set inside gives the same order every time.",
+            )
+
+    return treat(make_batches, trials, "Right: every batch is a sample of all classes.")
+
+
+def check_no_batch_of_one(make_batches: Callable) -> Verdict:
+    """Check `make_batches(images, labels, size) -> [(x, y), …]`, none of them of a single image.
+
+    images (M, 3, 2, 2), labels (M,), for any M ≥ 2 and size ≥ 2. A left-over of less than a batch
+    may be dropped or may join another batch, as long as there is a batch and no image comes twice.
+    """
+
+    def trials(learner: Learner) -> None:
+        for number, size in ((33, 8), (32, 8), (34, 8), (5, 8), (9, 4), (3, 2)):
+            images, labels = _sorted_images(number)
+            batches = _batches(learner(images, labels, size))
+            given = f"For {number} images in batches of {size}"
+            if any(len(y) == 1 for _, y in batches):
+                raise Wrong(
+                    f"{given} one batch holds a single image.",
+                    "1 × 1 feature maps of one image leave nothing to take a variance of. Drop a "
+                    "left-over of one (drop_last) or let it join the batch before.",
+                )
+            _must_be_pairs(batches, labels)
+            if not batches:
+                raise Wrong(
+                    f"{given} there is no batch at all.",
+                    "drop_last drops the only batch of a small set: drop only what is left over.",
+                )
+            _must_be_complete(batches, number, lost=min(size - 1, number % size), given=given)
+            if any(len(y) > size + 1 for _, y in batches):
+                raise Wrong(
+                    f"{given} one batch holds {max(len(y) for _, y in batches)}.",
+                    "only a left-over of one needs another place.",
+                )
+
+    return treat(make_batches, trials, "Right: no batch of one, whatever the number of images.")
+
+
+def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images that hold their own number, and labels in ascending order."""
+    images = torch.arange(number, dtype=torch.float32).reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    return images.clone(), torch.arange(number) * 4 // number
+
+
+def _batches(given: object) -> list[tuple[list[int], list[int]]]:
+    """The learner's batches as (numbers of the images, labels)."""
+    if given is None:
+        raise Wrong("Your function returns nothing.", "is the return line missing?")
+    try:
+        return [(x[:, 0, 0, 0].int().tolist(), y.tolist()) for x, y in given]
+    except (TypeError, ValueError, IndexError, AttributeError):
+        raise Wrong(
+            "Your function does not return pairs of tensors.",
+            "a list of (images (N, 3, H, W), labels (N,)), or a DataLoader.",
+        ) from None
+
+
+def _must_be_pairs(batches: list[tuple[list[int], list[int]]], labels: torch.Tensor) -> None:
+    for numbers, y in batches:
+        if len(numbers) != len(y) or any(
+            int(labels[number]) != label for number, label in zip(numbers, y, strict=True)
+        ):
+            raise Wrong(
+                "An image has the label of another one.",
+                "mix images and labels by one and the same permutation.",
+            )
+
+
+def _must_be_complete(
+    batches: list[tuple[list[int], list[int]]], number: int, lost: int, given: str = "An epoch"
+) -> None:
+    seen = [k for numbers, _ in batches for k in numbers]
+    if len(set(seen)) < len(seen):
+        raise Wrong(
+            f"{given}: an image comes twice.",
+            "each image once: a permutation of all, no random draw, and no copies to fill up.",
+        )
+    if number - len(seen) > lost:
+        raise Wrong(
+            f"{given}: {number - len(seen)} of {number} images are missing.",
+            "each image comes once; at most a left-over of less than a batch may be dropped.",
+        )

@@ -1,0 +1,122 @@
+"""The clinic's case of weights whose channels are in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common.exercises.inputs import alike
+from common.exercises.learner import Learner, treat
+from common.exercises.verdict import Verdict, Wrong
+
+
+def check_channels_in_order(load: Callable) -> Verdict:
+    """Check `load(network, state, order)`, which loads weights whose channels are in another order.
+
+    network: `network.conv` (4 channels out), `network.norm` (4 channels), `network.head` (a
+    convolution of these). state: a state_dict with the same names and shapes; channel k of the
+    network's `conv` and `norm` is channel `order[k]` there (order: a list of 4 numbers).
+    Afterwards the network gives what the network of the state gives.
+    """
+
+    def trials(learner: Learner) -> None:
+        order = [2, 0, 3, 1]
+        source, network = _Crossed(1).eval(), _Crossed(2).eval()
+        state = {name: value.clone() for name, value in source.state_dict().items()}
+        given = {name: value.clone() for name, value in state.items()}
+        learner(network, given, order)
+        x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+        _compare_loaded(network.eval(), source, state, order, x)
+        if any(not torch.equal(given[name], value) for name, value in state.items()):
+            raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
+
+    return treat(load, trials, "Right: every tensor's channels are where they belong.")
+
+
+class _Crossed(nn.Module):
+    """A convolution, a norm and a convolution of its channels."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = (
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1),
+        )  # fmt: skip
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, value in self.state_dict().items():
+                if value.is_floating_point():
+                    value.copy_(torch.rand(value.shape, generator=generator) + 0.2)
+                    if "conv" in name or "head" in name:
+                        value.sub_(0.7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(F.relu(self.norm(self.conv(x))))
+
+
+def _reordered(
+    state: dict[str, torch.Tensor], order: Sequence[int], leave: Sequence[str] = ()
+) -> dict[str, torch.Tensor]:
+    """The state with its channels in order; names that contain a word of `leave` stay."""
+    new = {}
+    for name, value in state.items():
+        if value.dim() and not any(word in name for word in leave):
+            if name.startswith(("conv", "norm")):
+                value = value[list(order)]
+            elif name == "head.weight":
+                value = value[:, list(order)]
+        new[name] = value
+    return new
+
+
+def _compare_loaded(
+    network: nn.Module,
+    source: nn.Module,
+    state: dict[str, torch.Tensor],
+    order: list[int],
+    x: torch.Tensor,
+) -> None:
+    """Raise Wrong unless the network gives what its source gives, and has channels in order."""
+    right = _reordered(state, order)
+    loaded = network.state_dict()
+    wrong = [n for n, v in right.items() if n in loaded and not alike((loaded[n],), (v,))]
+    if not wrong:
+        with torch.no_grad():
+            if alike((network(x),), (source(x),)):
+                return
+        raise Wrong("The network's output is another one.", "is every tensor loaded?")
+    inverse = [order.index(k) for k in range(len(order))]
+    known = [
+        (state, "the channels are still in the order of the file: index with order."),
+        (
+            _reordered(state, inverse),
+            "the order is used the wrong way round: channel k of the network is order[k] of the "
+            "state, so new = old[order].",
+        ),
+        (
+            _reordered(state, order, leave=("running",)),
+            "running_mean and running_var have channels, too: they must follow gamma and beta.",
+        ),
+        (
+            _reordered(state, order, leave=("norm",)),
+            "the norm has channels, too: weight, bias, running_mean and running_var.",
+        ),
+        (
+            _reordered(state, order, leave=("head",)),
+            "the layer behind takes these channels as its inputs: head.weight[:, order].",
+        ),
+        (
+            _reordered(state, order, leave=("norm", "head")),
+            "only the convolution follows: the norm's vectors and head.weight[:, order] must, too.",
+        ),
+        (_reordered(state, order, leave=("conv.bias",)), "conv.bias has channels, too."),
+    ]
+    for other, hint in known:
+        if all(alike((loaded[n],), (v,)) for n, v in other.items() if v.dim()):
+            raise Wrong(f"In another order than it should be: {', '.join(wrong)}.", hint)
+    raise Wrong(
+        f"Not as it should be: {', '.join(wrong)}.",
+        "go through the names of the state: which axis of each tensor counts these channels?",
+    )

@@ -1,0 +1,97 @@
+"""What an error in the learner's code usually means."""
+
+from __future__ import annotations
+
+_SHAPES = "two shapes do not fit each other: they are lined up from the last axis backwards. "
+_PER_CHANNEL = (
+    "Keep the reduced axes with keepdim=True, and give a value per channel the shape "
+    "(1, C, 1, 1), which is what gamma.view(1, -1, 1, 1) does."
+)
+_FIT = {
+    "batch": _PER_CHANNEL,
+    "channels": _PER_CHANNEL,
+    "group": (
+        "Keep the reduced axes with keepdim=True. And gamma and beta fit x only once it is back in "
+        "the shape (N, C, H, W): there they need the shape (1, C, 1, 1)."
+    ),
+    "image": (
+        "Keep the reduced axes with keepdim=True. Gamma and beta have the shape (C, H, W) of the "
+        "last axes and fit as they are."
+    ),
+    "tokens": (
+        "Keep the reduced axis with keepdim=True. What has the shape (D,) of the last axis fits as "
+        "it is."
+    ),
+}
+_ALREADY = (
+    "The line that failed has the right view for x of shape (N, C, H, W): which shape does the "
+    "other tensor have there? Print both .shape before it."
+)
+_CUTS = {
+    "group": "cut C, not another axis: x.reshape(n, groups, c // groups, h, w).",
+}
+_NAMES = "keep the stub's arguments, their names and their order."
+
+_ERRORS = [
+    (
+        ("view size is not compatible",),
+        "x does not lie in memory in the usual order (channels_last, say): use .reshape(), which "
+        "copies where .view() gives up.",
+    ),
+    (
+        ("in-place operation", "inplace operation"),
+        "a tensor is changed in place (-=, /=, .sub_(), …) although the gradient still needs it: "
+        "make a new one.",
+    ),
+    (("same device",), "wrong device: make new tensors where x lives, with device=x.device."),
+    (
+        ("same dtype", "expected scalar type", "dtypes to match"),
+        "wrong dtype: make new tensors with dtype=x.dtype.",
+    ),
+    (("numpy",), "stay with PyTorch's tensors: numpy cannot carry a gradient."),
+    (
+        ("boolean value of Tensor", "only one element tensors", "only integer tensors of a single"),
+        "a whole tensor stands where a single number is needed.",
+    ),
+    (
+        ("Given normalized_shape",),
+        "F.layer_norm averages over the last axes: first bring there what it is to average over "
+        "(permute), and take it back afterwards.",
+    ),
+    (
+        ("before Module.__init__",),
+        "super().__init__() comes first in __init__: only then can a layer hold parameters.",
+    ),
+    (
+        ("Dimension out of range", "dim out of range"),
+        "an axis is asked for that the tensor does not have: print its .shape in the line before.",
+    ),
+]
+
+
+def hint_for(error: Exception, line: str, layout: str, ask: str) -> str:
+    """What usually causes an error like this one.
+
+    line: the learner's line that it comes from, "" if it is none of theirs. layout: of the
+    exercise. ask: what to try in order to see more, as in "call your function on …".
+    """
+    text = str(error)
+    if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
+        already = "view(1, -1, 1, 1)" in line or "[None, :, None, None]" in line
+        return _SHAPES + (_ALREADY if already else _FIT[layout])
+    for words, hint in _ERRORS:
+        if any(word in text for word in words):
+            return hint
+    if "is invalid for input of size" in text:
+        cut = _CUTS.get(layout, "the lengths must multiply to the number of values.")
+        return f"the shape asked for does not hold the values: {cut}"
+    # Only a call of ours, not one inside the learner's code, says that the stub's are missing.
+    if isinstance(error, TypeError) and not line and "argument" in text:
+        return _NAMES
+    if isinstance(error, NameError):
+        return "a name is not defined there: a slip of the pen, or a cell that has not been run."
+    if isinstance(error, AttributeError):
+        return "the object has no such attribute: a slip of the pen, or something never assigned."
+    if isinstance(error, RecursionError):
+        return "the function calls itself, and no call ends it."
+    return f"{ask} to see where it stops."

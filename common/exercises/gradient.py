@@ -1,0 +1,188 @@
+"""The backward pass of batch norm by hand: through the mean and the variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from common.exercises.inputs import Inputs, alike
+from common.exercises.mistakes import Mistake
+from common.exercises.tasks import Results, Task
+
+
+@dataclass(frozen=True)
+class Backward:
+    """One way to go back through batch norm; the defaults are right.
+
+    With g = gamma · grad_y and means over S: (g − mean(g) − x̂ · mean(g · x̂)) / sqrt(var + eps).
+    """
+
+    axes: tuple[int, ...] = (0, 2, 3)
+    mean_path: float = 1.0  # the factor of mean(g)
+    variance_path: float = 1.0  # the factor of x̂ · mean(g · x̂)
+    gamma: str = "right"  # or "missing", "outside" (on the first path only), "divided", "squared"
+    average: str = "mean"  # or "sum", "unbiased"
+    divide: str = "root"  # or "variance", "no", "times"
+    eps: str = "inside"  # or "outside", "missing", "fixed"
+    correction: int = 0
+    standardised: str = (
+        "right"  # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none"
+    )
+
+    def gradient(self, i: Inputs) -> torch.Tensor:
+        """The gradient of x, of shape (N, C, H, W)."""
+        variance, mean = torch.var_mean(i.x, self.axes, correction=self.correction, keepdim=True)
+        inside = {"inside": i.eps, "fixed": 1e-5}.get(self.eps, 0.0)
+        root = (variance + inside).sqrt() + (i.eps if self.eps == "outside" else 0.0)
+        gamma = i.per_value(i.gamma)
+        scale = {"missing": 1.0, "divided": 1 / gamma, "squared": gamma**2}.get(self.gamma, gamma)
+        g = scale * i.grad
+        on_paths = i.grad if self.gamma == "outside" else g
+        x_hat = (i.x - mean) / root
+        inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
+        outer = i.x - mean if self.standardised == "inner only" else inner
+        second = outer * self._mean(on_paths * inner)
+        if self.standardised == "outer only":
+            second = x_hat * self._mean(on_paths)
+        if self.standardised == "none":
+            second = self._mean(on_paths * x_hat)
+        paths = g - self.mean_path * self._mean(on_paths) - self.variance_path * second
+        divisor = {"variance": root**2, "no": torch.ones_like(root), "times": 1 / root}
+        return paths / divisor.get(self.divide, root)
+
+    def _mean(self, values: torch.Tensor) -> torch.Tensor:
+        total = values.sum(self.axes, keepdim=True)
+        size = values.numel() // total.numel()
+        return total / {"sum": 1, "unbiased": max(size - 1, 1)}.get(self.average, size)
+
+
+_PATHS = "A value of x moves y in three ways: by itself, through the mean and through the variance."
+_MISTAKES: list[Mistake] = [
+    (
+        {"mean_path": 0.0, "variance_path": 0.0},
+        f"mean and variance pass for constants. {_PATHS}",
+    ),
+    ({"mean_path": 0.0}, f"the path through the mean is missing, − mean(g). {_PATHS}"),
+    (
+        {"variance_path": 0.0},
+        f"the path through the variance is missing, − x̂ · mean(g · x̂). {_PATHS}",
+    ),
+    ({"mean_path": -1.0}, "the sign of the path through the mean is wrong: − mean(g)."),
+    (
+        {"variance_path": -1.0},
+        "the sign of the path through the variance is wrong: − x̂ · mean(g · x̂).",
+    ),
+    (
+        {"mean_path": -1.0, "variance_path": -1.0},
+        "the signs of both paths are wrong: both are subtracted.",
+    ),
+    *(
+        (
+            {"variance_path": factor},
+            "the path through the variance has the wrong factor: the 2 of the square and the ½ of "
+            "the root cancel.",
+        )
+        for factor in (2.0, 0.5, 4.0)
+    ),
+    ({"gamma": "missing"}, "gamma is missing: y = gamma · x̂ + beta, so x̂ gets gamma · grad_y."),
+    ({"gamma": "outside"}, "gamma is missing on the paths through mean and variance."),
+    ({"gamma": "divided"}, "you divide by gamma: the gradient of x̂ is gamma · grad_y."),
+    ({"gamma": "squared"}, "gamma counts twice: multiply once."),
+    (
+        {"average": "sum"},
+        "sums stand where means belong: divide sum(g) and sum(g · x̂) by the size of S.",
+    ),
+    ({"average": "unbiased"}, "you divide by |S| − 1: mean(g) and mean(g · x̂) divide by |S|."),
+    ({"divide": "variance"}, "you divide by variance + eps: by its square root, once."),
+    ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
+    ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
+    ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
+    ({"eps": "missing"}, "eps is missing: it is sqrt(variance + eps), as in the forward pass."),
+    ({"eps": "fixed"}, "eps is fixed at 1e-5: use the argument eps."),
+    (
+        {"correction": 1},
+        "the variance is the unbiased one: the forward pass divides by |S|, correction=0.",
+    ),
+    (
+        {"standardised": "centred"},
+        "the path through the variance has x − mean where x̂ belongs: that is divided by "
+        "sqrt(variance + eps), in both places.",
+    ),
+    (
+        {"standardised": "inner only"},
+        "x̂ is right in one place only: it is x̂ · mean(g · x̂), with x̂ twice.",
+    ),
+    (
+        {"standardised": "outer only"},
+        "x̂ is missing inside the second mean: − x̂ · mean(g · x̂).",
+    ),
+    (
+        {"standardised": "none"},
+        "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
+    ),
+    ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
+]
+
+
+@dataclass
+class BatchNormGradient(Task):
+    """f(x, grad_y, gamma, eps) -> the gradient of x."""
+
+    arguments: tuple[str, ...] = ("x", "grad", "gamma", "eps")
+    names: tuple[str, ...] = ("gradient of x",)
+    success: str = "Right: the gradient of x is what PyTorch's backward pass computes."
+
+    @property
+    def right_way(self) -> Backward:
+        """The way that gives the expected result; mistakes are changes of it."""
+        return Backward()
+
+    @property
+    def sets(self) -> str:
+        """The axes of S in words."""
+        return "N, H and W"
+
+    def expected(self, i: Inputs) -> Results:
+        """The right result."""
+        with torch.enable_grad():
+            x = i.x.detach().clone().requires_grad_()
+            y = F.batch_norm(x, None, None, i.gamma, None, training=True, eps=i.eps)
+        return torch.autograd.grad(y, x, i.grad)
+
+    def by(self, way: Any, i: Inputs) -> Results:
+        """The result of another way."""
+        return (way.gradient(i),)
+
+    def mistakes(self) -> list[Mistake]:
+        """The known mistakes, which may come in pairs."""
+        sets = {(1, 2, 3): "C, H and W", (2, 3): "H and W", (0,): "N", (1,): "C"}
+        sets[(0, 1, 2, 3)] = "all four axes"
+        wrong_axes = [
+            ({"axes": axes}, f"wrong axes: you average over {words}; S runs over N, H and W.")
+            for axes, words in sets.items()
+        ]
+        return [*_MISTAKES, *wrong_axes]
+
+    def special(self, i: Inputs, got: Results) -> str:
+        """The hint for the gradient of something else; else ""."""
+        right = self.expected(i)[0]
+        if alike(got, (-right,)):
+            return "the sign is wrong: all of it is negative."
+        gamma = i.per_value(i.gamma)
+        if alike(got, (gamma * i.grad,)):
+            return "that is the gradient of x̂: go on through the norm to x."
+        for keep in (False, True):
+            if alike(got, (i.grad.sum((0, 2, 3), keepdim=keep),)):
+                return "that is the gradient of beta: asked for is the one of x."
+            variance, mean = torch.var_mean(i.x, (0, 2, 3), correction=0, keepdim=True)
+            normal = (i.x - mean) / (variance + i.eps).sqrt()
+            if alike(got, ((i.grad * normal).sum((0, 2, 3), keepdim=keep),)):
+                return "that is the gradient of gamma: asked for is the one of x."
+        return ""
+
+    def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
+        """Nothing: this is the backward pass itself."""
+        return {}

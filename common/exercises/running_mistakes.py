@@ -1,0 +1,141 @@
+"""What well-known mistakes make of running statistics, in a step and in eval mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common.exercises.inputs import Inputs
+from common.exercises.mistakes import BIASED, INVERTED, REPLACED
+
+RUNNING = {"running_mean": 0.0, "running_var": 1.0}  # and how they start
+MOMENTUM = 0.3
+EPS = 0.1
+
+
+def evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """What batch norm gives in eval mode."""
+    return F.batch_norm(i.x, mean.flatten(), variance.flatten(), i.gamma, i.beta, eps=i.eps)
+
+
+def known_steps(name: str, old: torch.Tensor, x: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
+    """What well-known mistakes make of a running statistic in one step."""
+    n, c, h, w = x.shape
+    biased, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    unbiased = biased * (n * h * w) / (n * h * w - 1)
+    m = MOMENTUM
+    news = [(mean, "")] if name == "running_mean" else [(unbiased, ""), (biased, BIASED)]
+    known = []
+    for new, also in news:
+        also = f" And {also}" if also else ""
+        known += [
+            (old, f"{name} does not move in train mode: update it in every forward pass."),
+            (m * old + (1 - m) * new, INVERTED + also),
+            (new, REPLACED + also),
+            (old + m * new, "the old value must be scaled by 1 − momentum." + also),
+            (0.9 * old + 0.1 * new, f"momentum is fixed at 0.1: use self.momentum.{also}"),
+            ((1 - m) * old + new, f"the new value must be scaled by momentum.{also}"),
+            (m * new, f"the old value is lost: add (1 − momentum) · old.{also}"),
+            (old - m * (new - old), f"the sign is wrong: old + momentum · (new − old).{also}"),
+            (
+                (1 - m) ** 2 * old + (1 - (1 - m) ** 2) * new,
+                f"{name} moves twice in one forward pass: once is enough.{also}",
+            ),
+            (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
+        ]
+    if name == "running_mean":
+        return known
+    known.insert(0, ((1 - m) * old + m * biased, BIASED))
+    for new in (unbiased, biased):
+        also = f" And {BIASED}" if new is biased else ""
+        known += [
+            (
+                (1 - m) * old + m * new.sqrt(),
+                "running_var takes the variance, not the standard deviation.",
+            ),
+            ((1 - m) * old + m * (new + EPS), f"eps does not belong into running_var.{also}"),
+        ]
+    sizes = {
+        "N": n, "H · W": h * w, "C": c, "N · C": n * c, "N · C · H · W": x.numel(), "H": h, "W": w,
+    }  # fmt: skip
+    known += [
+        (
+            (1 - m) * old + m * biased * size / (size - 1),
+            f"|S| in |S| / (|S| − 1) is taken as {words}: a channel's S holds N · H · W values.",
+        )
+        for words, size in sizes.items()
+        if size > 1
+    ]
+    size = n * h * w
+    twisted = "|S| / (|S| − 1) is the wrong way round or applied twice: PyTorch's is biased · {}."
+    return [
+        *known,
+        *(
+            ((1 - m) * old + m * biased * factor, twisted.format("|S| / (|S| − 1), once"))
+            for factor in ((size - 1) / size, (size / (size - 1)) ** 2)
+        ),
+    ]
+
+
+def known_in_eval_mode(
+    twin: nn.BatchNorm2d, i: Inputs, before: dict[str, torch.Tensor]
+) -> list[tuple[torch.Tensor, str]]:
+    """What well-known mistakes give in eval mode."""
+    gamma, beta = twin.weight[:, None, None], twin.bias[:, None, None]
+    old_mean, old_var = (before[name].detach()[:, None, None] for name in RUNNING)
+    biased, mean = torch.var_mean(i.x, (0, 2, 3), correction=0)
+    unbiased = i.x.var((0, 2, 3))
+    m = MOMENTUM
+    moved = [
+        evaluated(
+            replace(i, gamma=twin.weight, beta=twin.bias, eps=EPS),
+            (1 - m) * before["running_mean"] + m * mean,
+            (1 - m) * before["running_var"] + m * variance,
+        )
+        for variance in (biased, unbiased)
+    ]
+    batch = F.batch_norm(i.x, None, None, twin.weight, twin.bias, training=True, eps=EPS)
+    root = (old_var + EPS).sqrt()
+    mixed = "in eval mode both come from the running statistics, here the {} is the batch's."
+    own_mean, own_root = mean[:, None, None], (biased[:, None, None] + EPS).sqrt()
+    return [
+        (
+            batch,
+            "in eval mode the batch's own statistics are used: once self.training is False, "
+            "running_mean and running_var take their place.",
+        ),
+        *(
+            (
+                output,
+                "in eval mode the running statistics are updated before they are used: only "
+                "training may move them.",
+            )
+            for output in moved
+        ),
+        (
+            (i.x - old_mean) * gamma / (old_var.sqrt() + EPS) + beta,
+            "eps stands outside the root in eval mode: sqrt(running_var + eps).",
+        ),
+        (
+            (i.x - old_mean) * gamma / old_var.sqrt() + beta,
+            "eps is missing in eval mode: sqrt(running_var + eps).",
+        ),
+        (
+            (i.x - old_mean) * gamma / (old_var + EPS) + beta,
+            "in eval mode you divide by running_var + eps: take its square root.",
+        ),
+        (
+            (i.x - old_mean) * gamma / (old_var.sqrt() + EPS).sqrt() + beta,
+            "in eval mode you take the root twice: running_var is a variance, one root is enough.",
+        ),
+        (
+            (i.x - old_mean) / root,
+            "gamma and beta are not used in eval mode: they count in both modes.",
+        ),
+        ((i.x - own_mean) / root * gamma + beta, mixed.format("mean")),
+        ((i.x - old_mean) / own_root * gamma + beta, mixed.format("variance")),
+        (i.x, "in eval mode the input is returned as it is: it is normalised there as well."),
+    ]

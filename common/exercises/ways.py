@@ -1,0 +1,209 @@
+"""Ways to compute statistics and to normalise, right and wrong ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from common.exercises.inputs import Inputs
+
+CUT_LETTERS = ("N", "G", "C/G", "H", "W")
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute statistics and normalise. The defaults, with the right axes, are right."""
+
+    axes: Axes
+    cut: str = "no"  # or see `_cut`
+    mean_axes: Axes = ()  # where they are others than the variance's
+    variance_axes: Axes = ()
+    parts: Axes = ()  # the axes of the parts of S, see `_variance`
+    divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
+    average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
+    variance: str = "centred"  # or see `_variance`
+    correction: int = 0
+    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after", "last"
+    centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
+    divide: str = "root"  # or "variance", "no", "times"
+    affine: str = "right"  # or see `_scaled`
+    constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
+
+    def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance of x, with length 1 along the reduced axes of the cut tensor."""
+        if self.cut.startswith("chunk"):
+            inside = replace(self, axes=(1, 2, 3), cut="no")
+            parts = [inside.statistics(part, groups) for part in self._chunks(x, groups)]
+            return tuple(torch.stack(part, 1) for part in zip(*parts, strict=True))
+        values = cut_channels(self.cut, x, groups)
+        mean = values.mean(self.mean_axes or self.axes, keepdim=True)
+        variance = self._variance(values)
+        if self.average == "sum":
+            mean = mean * (values.numel() // mean.numel())
+        if self.average == "both":
+            mean = values.sum(self.axes, keepdim=True) / lengths(values, self.divided_by)
+        if "mean" in self.constant:
+            mean = mean.detach()
+        if "variance" in self.constant:
+            variance = variance.detach()
+        return mean, variance
+
+    def _variance(self, values: torch.Tensor) -> torch.Tensor:
+        axes = self.variance_axes or self.axes
+        if self.parts:
+            others = tuple(axis for axis in axes if axis not in self.parts)
+            if self.variance == "of parts":
+                parts = values.var(self.parts, correction=self.correction, keepdim=True)
+                return parts.mean(others, keepdim=True)
+            parts = values.mean(self.parts, keepdim=True)
+            return parts.var(others, correction=self.correction, keepdim=True)
+        mean = values.mean(axes, keepdim=True)
+        count = lengths(values, self.divided_by or axes)
+        deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
+        absolute = self.variance in ("absolute", "mean of |x|")
+        squares = deviation.abs() if absolute else deviation.square()
+        if self.variance == "square of the mean":
+            return mean.square()
+        variance = squares.sum(axes, keepdim=True) / (count - self.correction)
+        if self.variance == "root":
+            variance = variance.sqrt()
+        if self.average in ("sum", "sum of squares"):
+            variance = variance * count
+        return variance
+
+    def normalised(self, i: Inputs) -> torch.Tensor:
+        """The normalised, scaled and shifted input, of x's shape."""
+        if self.affine == "first":
+            gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
+            return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
+        if self.affine == "in the fraction":
+            inverse = replace(self, centre="spread")._standardised(i.x, i)
+            scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
+            return scaled + i.per_value(i.beta) * inverse
+        y = _scaled(self.affine, self._standardised(i.x, i), i)
+        return y + i.eps if self.eps == "last" else y
+
+    def _standardised(self, x: torch.Tensor, i: Inputs) -> torch.Tensor:
+        if self.cut.startswith("chunk"):
+            inside = replace(self, axes=(1, 2, 3), cut="no")
+            parts = [inside._standardised(part, i) for part in self._chunks(x, i.groups)]
+            return torch.cat(parts, int(self.cut[-1]))
+        mean, variance = self.statistics(x, i.groups)
+        spread = self._spread(variance, i.eps)
+        values = cut_channels(self.cut, x, i.groups)
+        if self.centre == "without brackets":
+            result = values - mean / spread
+        else:
+            centred = {
+                "minus": values - mean,
+                "no": values,
+                "plus": values + mean,
+                "flipped": mean - values,
+                "spread": torch.ones_like(values),  # leaves its inverse
+            }[self.centre]
+            result = centred * spread if self.divide == "times" else centred / spread
+        if self.eps == "after":
+            result = result + i.eps
+        return _join(self.cut, result, x.shape)
+
+    def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
+        if self.divide == "no":
+            return torch.ones_like(variance)
+        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "fixed": 1e-5, "squared": eps**2}
+        spread = variance + inside.get(self.eps, 0.0)
+        if self.divide != "variance":
+            spread = spread.sqrt()
+        return spread + eps if self.eps in ("outside", "twice") else spread
+
+    def _chunks(self, x: torch.Tensor, groups: int) -> Sequence[torch.Tensor]:
+        return x.chunk(groups, int(self.cut[-1]))
+
+    def words(self, letters: Sequence[str]) -> str:
+        """The axes of S in words; letters are those of x."""
+        if self.cut in ("neighbours", "interleaved"):
+            letters = CUT_LETTERS
+        words = listed([letters[axis] for axis in self.axes])
+        cut = {"neighbours": " of neighbouring channels", "interleaved": " of every G-th channel"}
+        return words + cut.get(self.cut, "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as in "N, H and W"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
+
+
+def lengths(values: torch.Tensor, axes: Axes) -> int:
+    """The product of the lengths of some axes."""
+    return math.prod(values.shape[axis] for axis in axes)
+
+
+def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
+    """x with its channels cut into groups, or with its axes mixed up."""
+    if cut == "no":
+        return x
+    if cut == "rows":  # as if memory began with the channels
+        return x.reshape(x.shape[1], -1)
+    if cut == "columns":  # as if memory ended with them
+        return x.reshape(-1, x.shape[1])
+    if cut == "moved to the front":
+        return x.transpose(0, 1).reshape(x.shape[1], -1)
+    if cut == "moved to the end":
+        return x.movedim(1, -1).reshape(-1, x.shape[1])
+    if cut == "groups last":
+        return x.reshape(len(x), -1, groups)
+    if cut == "parts of the batch":
+        return x.reshape(groups, -1)
+    n, c, h, w = x.shape
+    if cut == "interleaved":
+        return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+    if cut == "of size G":
+        return x.reshape(n, c // groups, groups, h, w)
+    return x.reshape(n, groups, c // groups, h, w)
+
+
+def _join(cut: str, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    if cut == "interleaved":
+        values = values.transpose(1, 2)
+    return values.reshape(shape)
+
+
+def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
+    """Scale by gamma and shift by beta, in one of several ways."""
+    gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
+    if how == "one number":
+        gamma, beta = gamma.flatten()[0], beta.flatten()[0]
+    elif how == "average":
+        gamma, beta = gamma.mean(), beta.mean()
+    elif how == "average gamma":
+        gamma = gamma.mean()
+    elif how == "per group" and i.gamma.dim() == 1:
+        size = len(i.gamma) // i.groups
+        first = torch.arange(len(i.gamma)) // size * size
+        gamma, beta = i.per_value(i.gamma[first]), i.per_value(i.beta[first])
+    elif how == "swapped":
+        gamma, beta = beta, gamma
+    return {
+        "missing": lambda: y,
+        "no shift": lambda: gamma * y,
+        "no scale": lambda: y + beta,
+        "shift first": lambda: gamma * (y + beta),
+        "minus": lambda: gamma * y - beta,
+        "divided": lambda: y / gamma + beta,
+        "plus": lambda: gamma + y + beta,
+        "one plus": lambda: (1 + gamma) * y + beta,
+        "absolute": lambda: gamma.abs() * y + beta,
+        "not negative": lambda: gamma.clamp(min=0) * y + beta,
+    }.get(how, lambda: gamma * y + beta)()
+
+
+RIGHT_WAY = {
+    "batch": Way((0, 2, 3)),
+    "group": Way((2, 3, 4), cut="neighbours"),
+    "image": Way((1, 2, 3)),
+    "channels": Way((1,)),
+    "tokens": Way((2,)),
+}

@@ -1,0 +1,391 @@
+"""The clinic's scripts, broken and repaired in several ways."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common import exercises as checks
+from common.tests.exercises.answers import Mutant, Variant
+
+
+def norms(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+# Freezing
+
+
+def freeze(network):
+    for norm in norms(network):
+        norm.eval()
+        norm.requires_grad_(False)
+
+
+def freeze_and_replace_train(network):
+    """So that even a later .train() does not undo it."""
+    for norm in norms(network):
+        norm.train(False)
+        norm.train = lambda mode=True, norm=norm: norm
+        norm.weight.requires_grad = norm.bias.requires_grad = False
+
+
+def freeze_by_apply(network):
+    def one(layer):
+        if "BatchNorm" in type(layer).__name__:
+            layer.eval()
+            for parameter in layer.parameters():
+                parameter.requires_grad = False
+
+    return network.apply(one)
+
+
+def freeze_gradients(network):
+    for norm in norms(network):
+        norm.requires_grad_(False)
+
+
+def freeze_statistics_only(network):
+    for norm in norms(network):
+        norm.eval()
+
+
+def freeze_children(network):
+    for layer in network.children():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval().requires_grad_(False)
+
+
+def freeze_everything(network):
+    network.requires_grad_(False)
+    for norm in norms(network):
+        norm.eval()
+
+
+def freeze_whole_mode(network):
+    freeze(network)
+    network.eval()
+
+
+def freeze_momentum(network):
+    for norm in norms(network):
+        norm.momentum = 0
+        norm.requires_grad_(False)
+
+
+def freeze_first_layer(network):
+    freeze(network)
+    network.first.requires_grad_(False)
+
+
+FREEZE = [
+    ("requires_grad=False alone", freeze_gradients, ("have no say",)),
+    ("gamma and beta still learn", freeze_statistics_only, ("requires_grad_(False) for both",)),
+    ("top level only", freeze_children, ("inside blocks",)),
+    ("everything frozen", freeze_everything, ("only the norms stand still",)),
+    ("the whole network in eval mode", freeze_whole_mode, ("not on the whole network",)),
+    ("momentum 0", freeze_momentum, ("with momentum=0",)),
+    ("a copy", lambda network: copy.deepcopy(network).eval(), ("no copy",)),
+    ("a convolution frozen, too", freeze_first_layer, ("only the norms are to",)),
+    ("nothing", lambda network: None, ("have no say",)),
+]
+
+
+# An epoch with frozen norms
+
+
+def epoch(
+    before=lambda network: [network.train(), *(n.eval() for n in norms(network))],
+    each=lambda network: None,
+    after=lambda network: None,
+    step=True,
+):
+    def train_epoch(network, batches, optimiser):
+        before(network)
+        for x, y in batches:
+            each(network)
+            optimiser.zero_grad()
+            F.cross_entropy(network(x), y).backward()
+            if step:
+                optimiser.step()
+        after(network)
+
+    return train_epoch
+
+
+def thaw(network):
+    network.train()
+    for norm in norms(network):
+        norm.eval().requires_grad_(True)
+
+
+def restore(network, batches, optimiser):
+    """Leaves the statistics as they were, but has trained with others."""
+    before = {k: v.clone() for k, v in network.state_dict().items() if "norm" in k or "1.0" in k}
+    epoch(lambda network: network.train())(network, batches, optimiser)
+    network.load_state_dict(before, strict=False)
+
+
+EPOCHS = [
+    ("train() undoes eval()", epoch(lambda network: network.train()), ("after every",)),
+    ("never train()", epoch(lambda network: None), ("trains in train mode",)),
+    ("train() in each step", epoch(each=lambda network: network.train()), ("after every",)),
+    (
+        "frozen after the epoch",
+        epoch(lambda n: n.train(), after=lambda n: [m.eval() for m in norms(n)]),
+        ("after every",),
+    ),
+    ("put back afterwards", restore, ("after every",)),
+    ("no step", epoch(step=False), ("optimiser.step()",)),
+    ("gamma and beta thawed", epoch(thaw), ("requires_grad_(False) for both",)),
+    ("no loop", lambda network, batches, optimiser: None, ("loop over the batches",)),
+    (
+        "first batch only",
+        lambda network, batches, optimiser: epoch()(network, batches[:1], optimiser),
+        ("one step a batch",),
+    ),
+]
+
+
+# Stale statistics
+
+
+def estimate(reset=True, momentum=None, back=True, train=True, stop=None, blocks=True, learn=False):
+    @torch.no_grad()
+    def re_estimate(network, batches):
+        network.train(train)
+        found = norms(network) if blocks else [network.norm]
+        for norm in found:
+            if reset:
+                norm.reset_running_stats()
+            norm.momentum = momentum
+        for x in batches[:stop]:
+            network(x)
+        if learn:
+            network.first.weight.mul_(1.001)
+        for norm in found:
+            if back:
+                norm.momentum = 0.1
+        network.eval()
+
+    return re_estimate
+
+
+def left_in_train_mode(network, batches):
+    estimate()(network, batches)
+    network.train()
+
+
+@torch.no_grad()
+def estimate_in_one_batch(network, batches):
+    network.train()
+    for norm in norms(network):
+        norm.momentum = 1.0
+    network(torch.cat(batches))
+    for norm in norms(network):
+        norm.momentum = 0.1
+    network.eval()
+
+
+def estimate_with_hooks(network, batches):
+    """By hand, layer by layer."""
+    network.eval()
+    for norm in norms(network):
+        inputs = []
+        hook = norm.register_forward_hook(lambda _, i, o, inputs=inputs: inputs.append(i[0]))
+        with torch.no_grad():
+            for x in batches:
+                network(x)
+        hook.remove()
+        values = torch.cat(inputs)
+        norm.running_mean.copy_(values.mean((0, 2, 3)))
+        norm.running_var.copy_(values.var((0, 2, 3)))
+
+
+ESTIMATES = [
+    ("no reset, momentum 0.1", estimate(reset=False, momentum=0.1), ("old statistics still",)),
+    ("reset, momentum 0.1", estimate(momentum=0.1), ("reset is not enough",)),
+    ("momentum 1", estimate(momentum=1.0), ("only the last batch",)),
+    ("first batch only", estimate(stop=1), ("only the first batch",)),
+    ("in eval mode", estimate(reset=False, train=False), ("have not moved",)),
+    ("reset alone", estimate(stop=0), ("of a fresh layer",)),
+    ("momentum not set back", estimate(back=False), ("set it back",)),
+    ("one norm only", estimate(blocks=False), ("only one norm",)),
+    ("weights changed", estimate(learn=True), ("no optimiser",)),
+    ("left in train mode", left_in_train_mode, ("end with network.eval()",)),
+]
+
+
+# Batches
+
+
+def mixed(images, labels, size):
+    order = torch.randperm(len(images))
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
+def by_loader(images, labels, size):
+    data = torch.utils.data.TensorDataset(images, labels)
+    return torch.utils.data.DataLoader(data, size, shuffle=True)
+
+
+def same_order(images, labels, size):
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
+def in_order(images, labels, size):
+    return list(zip(images.split(size), labels.split(size), strict=True))
+
+
+def batches_mixed(images, labels, size):
+    batches = in_order(images, labels, size)
+    return [batches[k] for k in torch.randperm(len(batches))]
+
+
+def labels_stay(images, labels, size):
+    order = torch.randperm(len(images))
+    return list(zip(images[order].split(size), labels.split(size), strict=True))
+
+
+def drawn(images, labels, size):
+    order = torch.randint(len(images), (len(images),))
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
+MIXED = [
+    ("in order", in_order, ("Mix the images",)),
+    ("batches mixed", batches_mixed, ("Mix the images",)),
+    ("labels stay", labels_stay, ("one and the same permutation",)),
+    ("drawn with repetition", drawn, ("each image once",)),
+    ("same order every time", same_order, ("mix anew",)),
+    ("one batch short", lambda *a: mixed(*a)[:-1], ("each image comes once",)),
+    ("another size", lambda x, y, size: mixed(x, y, size // 2), ("use size",)),
+    ("no pairs", lambda x, y, size: x.split(size), ("a list of (images",)),
+    ("nothing", lambda x, y, size: None, ("return line",)),
+]
+
+
+def joined(images, labels, size):
+    parts = list(torch.arange(len(images)).split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return [(images[k], labels[k]) for k in parts]
+
+
+def dropped(images, labels, size):
+    return [(x, y) for x, y in in_order(images, labels, size) if len(x) > 1]
+
+
+def drop_last(images, labels, size):
+    return [(x, y) for x, y in in_order(images, labels, size) if len(x) == size]
+
+
+def doubled(images, labels, size):
+    return [
+        (x, y) if len(x) > 1 else (x.repeat(2, 1, 1, 1), y.repeat(2))
+        for x, y in in_order(images, labels, size)
+    ]
+
+
+ONE = [
+    ("left-over of one", in_order, ("Drop a left-over",)),
+    ("drop_last always", drop_last, ("small set",)),
+    ("doubled", doubled, ("no copies",)),
+    ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
+    ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
+]
+
+
+# Channels in another order
+
+
+def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False):
+    def loaded(network, state, order):
+        order = torch.tensor(order)
+        if inverse:
+            order = order.argsort()
+        new = {}
+        for name, value in state.items():
+            in_order = value
+            if (
+                (name == "conv.weight" and conv)
+                or (name == "conv.bias" and conv and bias)
+                or (name.startswith("norm") and norm and ("running" not in name or running))
+            ):
+                in_order = value[order] if value.dim() else value
+            elif name == "head.weight" and head:
+                in_order = value[:, order]
+            new[name] = in_order
+        network.load_state_dict(new)
+
+    return loaded
+
+
+def load_in_place(network, state, order):
+    with torch.no_grad():
+        for k, source in enumerate(order):
+            for name in ("conv.weight", "conv.bias", *(f"norm.{n}" for n in NORM)):
+                network.state_dict()[name][k] = state[name][source]
+            network.head.weight[:, k] = state["head.weight"][:, source]
+        network.head.bias.copy_(state["head.bias"])
+
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def change_the_state(network, state, order):
+    for name in state:
+        if name.startswith(("conv", "norm")) and state[name].dim():
+            state[name] = state[name][order]
+    state["head.weight"] = state["head.weight"][:, order]
+    network.load_state_dict(state)
+
+
+CROSSED = [
+    ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
+    ("inverse order", load(inverse=True), ("wrong way round",)),
+    ("running statistics not", load(running=False), ("running_mean and running_var have",)),
+    ("norm not", load(norm=False), ("the norm has channels, too",)),
+    ("head not", load(head=False), ("layer behind",)),
+    ("convolution only", load(norm=False, head=False), ("only the convolution follows",)),
+    ("bias not", load(bias=False), ("conv.bias has channels",)),
+    ("nothing loaded", lambda network, state, order: None, ("go through the names",)),
+    ("state changed", change_the_state, ("make a new dict",)),
+]
+
+
+CASES = [
+    (checks.check_frozen_statistics, FREEZE),
+    (checks.check_still_frozen, EPOCHS),
+    (checks.check_re_estimated_statistics, ESTIMATES),
+    (checks.check_mixed_batches, MIXED),
+    (checks.check_no_batch_of_one, ONE),
+    (checks.check_channels_in_order, CROSSED),
+]
+CLINIC = [
+    Mutant(name, check, answer, words) for check, cases in CASES for name, answer, words in cases
+]
+REPAIRED = [
+    Variant("repaired", checks.check_frozen_statistics, freeze),
+    Variant("train replaced", checks.check_frozen_statistics, freeze_and_replace_train),
+    Variant("apply", checks.check_frozen_statistics, freeze_by_apply),
+    Variant("repaired", checks.check_still_frozen, epoch()),
+    Variant(
+        "each step",
+        checks.check_still_frozen,
+        epoch(lambda n: None, each=lambda n: [n.train(), *(m.eval() for m in norms(n))]),
+    ),
+    Variant("repaired", checks.check_re_estimated_statistics, estimate()),
+    Variant("one batch", checks.check_re_estimated_statistics, estimate_in_one_batch),
+    Variant("hooks", checks.check_re_estimated_statistics, estimate_with_hooks),
+    Variant("repaired", checks.check_mixed_batches, mixed),
+    Variant("DataLoader", checks.check_mixed_batches, by_loader),
+    Variant("joined", checks.check_no_batch_of_one, joined),
+    Variant("dropped", checks.check_no_batch_of_one, dropped),
+    Variant("repaired", checks.check_channels_in_order, load()),
+    Variant("in place", checks.check_channels_in_order, load_in_place),
+]

@@ -1,0 +1,510 @@
+"""Wrong answers that are functions of their own: reshapes, gradients by hand, RMSNorm."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from common import exercises as checks
+from common.tests.exercises.answers import Mutant, affine
+
+# Axes moved, mixed or cut the wrong way
+
+
+def normal(rows, eps, axis=1):
+    variance, mean = torch.var_mean(rows, axis, correction=0, keepdim=True)
+    return (rows - mean) / torch.sqrt(variance + eps)
+
+
+def rows_without_moving(x, gamma, beta, eps=1e-5):
+    return affine(normal(x.reshape(x.shape[1], -1), eps).reshape(x.shape), gamma, beta, 1)
+
+
+def transpose_not_undone(x, gamma, beta, eps=1e-5):
+    rows = normal(x.transpose(0, 1).reshape(x.shape[1], -1), eps)
+    return affine(rows.reshape(x.shape), gamma, beta, 1)
+
+
+def pixels_without_moving(x, gamma, beta, eps=1e-5):
+    return affine(normal(x.reshape(-1, x.shape[1]), eps).reshape(x.shape), gamma, beta, 1)
+
+
+def permute_not_undone(x, gamma, beta, eps=1e-5):
+    rows = normal(x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]), eps)
+    return affine(rows.reshape(x.shape), gamma, beta, 1)
+
+
+def channels_stay_last(x, gamma, beta, eps=1e-5):
+    return F.layer_norm(x.permute(0, 2, 3, 1), gamma.shape, gamma, beta, eps)
+
+
+def statistics_without_moving(x):
+    rows = x.reshape(x.shape[1], -1)
+    return rows.mean(1), rows.var(1, correction=0)
+
+
+def groups_are_a_size(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    y = normal(x.reshape(n, c // groups, groups, h, w), eps, (2, 3, 4))
+    return affine(y.reshape(x.shape), gamma, beta, groups)
+
+
+def groups_of_the_batch(x, groups, gamma, beta, eps=1e-5):
+    return affine(normal(x.reshape(groups, -1), eps).reshape(x.shape), gamma, beta, groups)
+
+
+def chunks_along(axis):
+    def answer(x, groups, gamma, beta, eps=1e-5):
+        parts = [normal(part, eps, (1, 2, 3)) for part in x.chunk(groups, axis)]
+        return affine(torch.cat(parts, axis), gamma, beta, groups)
+
+    return answer
+
+
+def height_cut(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    y = normal(x.reshape(n, c, groups, h // groups, w), eps, (1, 3, 4))
+    return affine(y.reshape(x.shape), gamma, beta, groups)
+
+
+def five_axes_returned(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    shape = (n, groups, c // groups, h, w)
+    y = normal(x.reshape(shape), eps, (2, 3, 4)).reshape(x.shape)
+    return affine(y, gamma, beta, groups).reshape(shape)
+
+
+def affine_in_five_axes(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    y = normal(x.reshape(n, groups, c // groups, h, w), eps, (2, 3, 4))
+    return gamma.view(1, -1, 1, 1) * y + beta.view(1, -1, 1, 1)
+
+
+def group_sizes(x, groups):
+    n, c, h, w = x.shape
+    variance, mean = torch.var_mean(
+        x.reshape(n, c // groups, groups, h, w), (2, 3, 4), correction=0
+    )
+    return mean, variance
+
+
+def group_chunks_of_height(x, groups):
+    parts = [torch.var_mean(p, (1, 2, 3), correction=0)[::-1] for p in x.chunk(groups, 2)]
+    return tuple(torch.stack(part, 1) for part in zip(*parts, strict=True))
+
+
+def group_variances_averaged(x, groups):
+    n, c, h, w = x.shape
+    grouped = x.reshape(n, groups, c // groups, h, w)
+    return grouped.mean((2, 3, 4)), grouped.var((3, 4), correction=0).mean(2)
+
+
+def image_variances_averaged(x):
+    return x.mean((0, 2, 3)), x.var((2, 3), correction=0).mean(0)
+
+
+def channel_variances_averaged(x):
+    return x.mean((1, 2, 3)), x.var((2, 3)).mean(1)
+
+
+def variance_of_means(x):
+    return x.mean((0, 2, 3)), x.mean((2, 3)).var(0, correction=0)
+
+
+def mean_of_the_image(x, gamma, beta, eps=1e-5):
+    mean = x.mean((1, 2, 3), keepdim=True)
+    variance = x.var((0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / torch.sqrt(variance + eps), gamma, beta, 1)
+
+
+def channels_first_view(x, gamma, beta, eps=1e-5):
+    """The view for channels on axis 1, in a layout that has them last."""
+    last = normal(x.permute(0, 2, 3, 1), eps, -1)
+    last = gamma.view(1, -1, 1, 1) * last + beta.view(1, -1, 1, 1)
+    return last.permute(0, 3, 1, 2)
+
+
+def token_view(x, gamma, beta, eps=1e-5):
+    return gamma.view(1, -1, 1) * normal(x, eps, -1) + beta.view(1, -1, 1)
+
+
+def reduced_axis_lost(x, gamma, beta, eps=1e-5):
+    return gamma * (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) + beta
+
+
+def beta_in_the_fraction(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    gamma, beta = gamma.view(1, -1, 1, 1), beta.view(1, -1, 1, 1)
+    return (gamma * (x - mean) + beta) / torch.sqrt(variance + eps)
+
+
+def eps_at_the_end(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / variance.sqrt(), gamma, beta, 1) + eps
+
+
+def divided_by_images(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean.view(1, -1, 1, 1)).square().sum((0, 2, 3)) / len(x)
+
+
+def sums_divided_by_images(x):
+    return x.sum((0, 2, 3)) / len(x), divided_by_images(x)[1]
+
+
+def rounded(x):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    return mean.round(decimals=2), variance
+
+
+def two_of_three_axes(x):
+    return x.mean((0, 2, 3)), x.var(0).mean((1, 2))
+
+
+def channels_first_and_unbiased(x, gamma, beta, eps=1e-5):
+    rows = x.transpose(0, 1)
+    mean, variance = rows.mean((1, 2, 3), keepdim=True), rows.var((1, 2, 3), keepdim=True)
+    gamma, beta = gamma.view(-1, 1, 1, 1), beta.view(-1, 1, 1, 1)
+    return gamma * (rows - mean) / torch.sqrt(variance + eps) + beta
+
+
+def affine_before_a_plain_reshape(x, gamma, beta, eps=1e-5):
+    rows = normal(x.transpose(0, 1).reshape(x.shape[1], -1), eps)
+    return (gamma[:, None] * rows + beta[:, None]).reshape(x.shape)
+
+
+def axes_of_the_cut_tensor(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    y = normal(x.reshape(n, groups, c // groups, h, w), eps, (1, 3, 4))
+    return affine(y.reshape(x.shape), gamma, beta, groups)
+
+
+def typo_inside(x, gamma, beta, eps=1e-5):
+    return x.var((0, 2, 3), corection=0)
+
+
+def name_missing(x, gamma, beta, eps=1e-5):
+    return gama * x  # noqa: F821
+
+
+def raise_left_above(x, gamma, beta, eps=1e-5):
+    mean = x.mean((0, 2, 3), keepdim=True)
+    raise NotImplementedError
+    return x - mean
+
+
+def raise_left_below(x):
+    mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+    pair = (mean, variance)
+    if pair is None:
+        return pair
+    raise NotImplementedError
+
+
+def groups_last(x, groups):
+    rows = x.reshape(len(x), -1, groups)
+    return rows.mean(1), rows.var(1, correction=0)
+
+
+def groups_in_front(x, groups):
+    parts = [torch.var_mean(p, (1, 2, 3), correction=0)[::-1] for p in x.chunk(groups, 1)]
+    return tuple(torch.stack(part) for part in zip(*parts, strict=True))
+
+
+def groups_flat(x, groups):
+    variance, mean = torch.var_mean(x.reshape(len(x) * groups, -1), 1, correction=0)
+    return mean, variance
+
+
+def last_axes(x, gamma, beta, eps=1e-5):
+    return F.layer_norm(x, gamma.shape, gamma, beta, eps)
+
+
+def rms_and_beta(x, gamma, beta, eps=1e-5):
+    return F.rms_norm(x, gamma.shape, gamma, eps) + beta
+
+
+BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
+FUNCTIONS = [
+    Mutant(
+        "groups last", checks.check_group_statistics, groups_last, ("comes behind it: reshape",)
+    ),
+    Mutant(
+        "groups in front",
+        checks.check_group_statistics,
+        groups_in_front,
+        ("axes are in another order",),
+    ),
+    Mutant("groups flat", checks.check_group_statistics, groups_flat, ("reshape the result back",)),
+    Mutant("no permute", checks.check_channel_norm, last_axes, ("over the last axes",)),
+    Mutant("RMSNorm", checks.check_token_norm, rms_and_beta, ("that is RMSNorm",)),
+    Mutant("beta in the fraction", BATCH, beta_in_the_fraction, ("beta is divided",)),
+    Mutant("eps at the end", BATCH, eps_at_the_end, ("to the quotient",)),
+    Mutant(
+        "squares divided by N",
+        checks.check_batch_statistics,
+        divided_by_images,
+        ("sum of the squares is divided by 5 (N)",),
+    ),
+    Mutant(
+        "sums divided by N",
+        checks.check_batch_statistics,
+        sums_divided_by_images,
+        ("the sums are divided by 5 (N)",),
+    ),
+    Mutant("rounded", checks.check_batch_statistics, rounded, ("is rounded",)),
+    Mutant(
+        "variances over N averaged",
+        checks.check_batch_statistics,
+        two_of_three_axes,
+        ("mean of the variances",),
+    ),
+    Mutant(
+        "axes moved and unbiased",
+        BATCH,
+        channels_first_and_unbiased,
+        ("And the variance is the unbiased",),
+    ),
+    Mutant(
+        "affine before a plain reshape",
+        BATCH,
+        affine_before_a_plain_reshape,
+        ("in the wrong places",),
+    ),
+    Mutant("axes of the cut tensor", GROUP, axes_of_the_cut_tensor, ("axes of the tensor cut",)),
+    Mutant("reshape(C, −1)", BATCH, rows_without_moving, ("it moves no axis",)),
+    Mutant("transpose not undone", BATCH, transpose_not_undone, ("in the wrong places",)),
+    Mutant("reshape(−1, C)", checks.check_channel_norm, pixels_without_moving, ("moves no axis",)),
+    Mutant("permute not undone", checks.check_channel_norm, permute_not_undone, ("wrong places",)),
+    Mutant(
+        "channels stay last",
+        checks.check_channel_norm,
+        channels_stay_last,
+        ("axes are in another order",),
+    ),
+    Mutant(
+        "view for the other layout",
+        checks.check_channel_norm,
+        channels_first_view,
+        ("which shape does the other",),
+    ),
+    Mutant(
+        "reshape(C, −1)",
+        checks.check_batch_statistics,
+        statistics_without_moving,
+        ("it moves no axis",),
+    ),
+    Mutant("groups taken as a size", GROUP, groups_are_a_size, ("not the channels in one",)),
+    Mutant("reshape(groups, −1)", GROUP, groups_of_the_batch, ("cuts the batch into parts",)),
+    *(
+        Mutant(f"chunks along axis {axis}", GROUP, chunks_along(axis), ("wrong axis is cut",))
+        for axis in (2, 3)
+    ),
+    Mutant("cut along H", GROUP, height_cut, ("cut C, not another axis",)),
+    Mutant("five axes returned", GROUP, five_axes_returned, ("reshape the result back",)),
+    Mutant("gamma in five axes", GROUP, affine_in_five_axes, ("which shape does the other",)),
+    Mutant(
+        "groups taken as a size",
+        checks.check_group_statistics,
+        group_sizes,
+        ("not the channels in one",),
+    ),
+    Mutant(
+        "chunks along H",
+        checks.check_group_statistics,
+        group_chunks_of_height,
+        ("wrong axis is cut",),
+    ),
+    Mutant(
+        "variances of channels averaged",
+        checks.check_group_statistics,
+        group_variances_averaged,
+        ("mean of the variances",),
+    ),
+    Mutant(
+        "variances of images averaged",
+        checks.check_batch_statistics,
+        image_variances_averaged,
+        ("mean of the variances",),
+    ),
+    Mutant(
+        "variances of channels averaged",
+        checks.check_layer_statistics,
+        channel_variances_averaged,
+        ("mean of the variances",),
+    ),
+    Mutant(
+        "variance of means",
+        checks.check_batch_statistics,
+        variance_of_means,
+        ("variance of the means",),
+    ),
+    Mutant("mean over another set", BATCH, mean_of_the_image, ("the mean is taken over",)),
+    Mutant("gamma along T", checks.check_token_norm, token_view, ("keepdim=True",)),
+    Mutant("no keepdim", checks.check_token_norm, reduced_axis_lost, ("keepdim=True",)),
+    Mutant("unknown keyword inside", BATCH, typo_inside, ("in a new cell",)),
+    Mutant("a name misspelt", BATCH, name_missing, ("a name is not defined",)),
+    Mutant("the stub's raise left above", BATCH, raise_left_above, ("delete that line",)),
+    Mutant(
+        "the stub's raise left below",
+        checks.check_batch_statistics,
+        raise_left_below,
+        ("delete that line",),
+    ),
+]
+
+
+# RMSNorm
+
+
+def rms(change="", axes=-1):
+    """RMSNorm with one step changed."""
+
+    def answer(x, weight, eps=1e-5):
+        square = x.square().mean(axes, keepdim=True)
+        y = x / torch.sqrt(square + eps)
+        return {
+            "mean subtracted": lambda: (x - x.mean(-1, keepdim=True)) / torch.sqrt(square + eps),
+            "layer norm": lambda: F.layer_norm(x, weight.shape, weight, None, eps) / weight,
+            "deviation": lambda: x / torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps),
+            "no root": lambda: x / (square + eps),
+            "sum": lambda: x / torch.sqrt(square * x.shape[-1] + eps),
+            "absolute": lambda: x / (x.abs().mean(-1, keepdim=True) + eps).sqrt(),
+            "eps outside": lambda: x / (torch.sqrt(square) + eps),
+            "eps missing": lambda: x / torch.sqrt(square),
+            "eps fixed": lambda: x / torch.sqrt(square + 1e-5),
+            "multiplied": lambda: x * torch.sqrt(square + eps),
+            "float32": lambda: (x.float() / torch.sqrt(square.float() + eps)).to(x.dtype),
+            "constant": lambda: x / torch.sqrt(square + eps).detach(),
+            "clamped": lambda: y.clamp(-1, 1),
+            "not divided": lambda: x,
+            "square of the mean": lambda: x * torch.rsqrt(x.mean(-1, keepdim=True) ** 2 + eps),
+        }.get(change, lambda: y)() * weight
+
+    return answer
+
+
+RMS = [
+    ("mean subtracted", rms("mean subtracted"), ("the mean is subtracted",)),
+    ("layer norm", rms("layer norm"), ("that is layer norm",)),
+    ("standard deviation", rms("deviation"), ("you divide by the standard deviation",)),
+    ("no root", rms("no root"), ("square root",)),
+    ("sum of squares", rms("sum"), ("are summed",)),
+    ("absolute values", rms("absolute"), ("mean of |x|",)),
+    ("eps outside the root", rms("eps outside"), ("outside the root",)),
+    ("eps missing", rms("eps missing"), ("eps is missing",)),
+    ("eps fixed", rms("eps fixed"), ("fixed at 1e-5",)),
+    ("multiplied", rms("multiplied"), ("you multiply",)),
+    ("computed in float32", rms("float32"), ("wrong dtype",)),
+    ("root without gradient", rms("constant"), ("passes on no gradient",)),
+    ("not divided", rms("not divided"), ("nothing is divided",)),
+    ("square of the mean", rms("square of the mean"), ("you square the mean",)),
+    (
+        "weight applied first",
+        lambda x, w, e: rms()(x * w, torch.ones_like(w), e),
+        ("weight is applied before",),
+    ),
+    ("over T", rms(axes=1), ("over T;",)),
+    ("over B and T", rms(axes=(0, 1)), ("over B and T;",)),
+    ("weight not used", lambda x, w, e: rms()(x, torch.ones_like(w), e), ("weight is not used",)),
+    ("1 added to the weight", lambda x, w, e: rms()(x, 1 + w, e), ("has 1 added",)),
+    ("divided by the weight", lambda x, w, e: rms()(x, 1 / w, e), ("weight divides",)),
+    ("absolute weight", lambda x, w, e: rms()(x, w.abs(), e), ("loses its sign",)),
+    ("weight along T", lambda x, w, e: rms()(x, w.view(1, -1, 1), e), ("fits as it is",)),
+]
+
+
+# The backward pass by hand
+
+
+def backward(change="", axes=(0, 2, 3)):
+    """The backward pass of batch norm with one step changed."""
+
+    def answer(x, grad_y, gamma, eps):
+        gamma = gamma.view(1, -1, 1, 1)
+
+        def mean(t):
+            total = t.sum(axes, keepdim=True)
+            return total if change == "sums" else total * total.numel() / t.numel()
+
+        variance = x.var(axes, correction=int(change == "unbiased"), keepdim=True)
+        root = torch.sqrt(variance + (0 if change == "eps missing" else eps))
+        if change == "eps outside":
+            root = torch.sqrt(variance) + eps
+        centred = x - x.mean(axes, keepdim=True)
+        x_hat = centred / root
+        g = grad_y if change == "gamma missing" else grad_y * gamma
+        first, second = mean(g), x_hat * mean(g * x_hat)
+        return {
+            "both constant": lambda: g / root,
+            "no mean": lambda: (g - second) / root,
+            "no variance": lambda: (g - first) / root,
+            "mean added": lambda: (g + first - second) / root,
+            "variance added": lambda: (g - first + second) / root,
+            "both added": lambda: (g + first + second) / root,
+            "factor 2": lambda: (g - first - 2 * second) / root,
+            "factor ½": lambda: (g - first - second / 2) / root,
+            "no root": lambda: (g - first - second) / root**2,
+            "not divided": lambda: g - first - second,
+            "centred": lambda: (g - first - centred * mean(g * centred)) / root,
+            "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
+            "x": lambda: (g - first - x * mean(g * x)) / root,
+            "no x̂ inside": lambda: (g - first - x_hat * first) / root,
+            "no x̂ in front": lambda: (g - first - mean(g * x_hat)) / root,
+            "sign": lambda: -(g - first - second) / root,
+            "of x_hat": lambda: g,
+            "of beta": lambda: grad_y.sum((0, 2, 3)),
+            "of gamma": lambda: (grad_y * x_hat).sum((0, 2, 3)),
+            "gamma on one path": lambda: (g - (first + second) / gamma) / root,
+            "gamma twice": lambda: gamma * (g - first - second) / root,
+            "float32": lambda: ((g - first - second) / root).float().to(x.dtype),
+            "axes moved": lambda: ((g - first - second) / root).transpose(0, 1),
+            "in place": lambda: grad_y.mul_(gamma).sub_(first).sub_(second) / root,
+        }.get(change, lambda: (g - first - second) / root)()
+
+    return answer
+
+
+GRADIENTS = [
+    ("both constant", ("pass for constants",)),
+    ("no mean", ("path through the mean is missing",)),
+    ("no variance", ("path through the variance is missing",)),
+    ("mean added", ("sign of the path through the mean",)),
+    ("variance added", ("sign of the path through the variance",)),
+    ("both added", ("signs of both",)),
+    ("factor 2", ("wrong factor",)),
+    ("factor ½", ("wrong factor",)),
+    ("no root", ("by its square root, once",)),
+    ("not divided", ("division by sqrt",)),
+    ("centred", ("in both places",)),
+    ("half centred", ("in one place only",)),
+    ("x", ("has x where x̂ belongs",)),
+    ("no x̂ inside", ("missing inside",)),
+    ("no x̂ in front", ("missing in front",)),
+    ("sign", ("all of it is negative",)),
+    ("of x_hat", ("gradient of x̂",)),
+    ("of beta", ("gradient of beta",)),
+    ("of gamma", ("gradient of gamma",)),
+    ("gamma missing", ("gamma is missing: y",)),
+    ("gamma on one path", ("on the paths",)),
+    ("gamma twice", ("gamma counts twice",)),
+    ("sums", ("sums stand where means",)),
+    ("unbiased", ("unbiased",)),
+    ("eps missing", ("eps is missing",)),
+    ("eps outside", ("outside the root",)),
+    ("float32", ("wrong dtype",)),
+    ("axes moved", ("axes are in another order",)),
+    ("in place", ("in place",)),
+]
+
+FUNCTIONS += [
+    *(Mutant(name, checks.check_rms_norm, answer, words) for name, answer, words in RMS),
+    *(
+        Mutant(name, checks.check_batch_norm_gradient, backward(name), words)
+        for name, words in GRADIENTS
+    ),
+    *(
+        Mutant(f"wrong S: {words}", checks.check_batch_norm_gradient, backward(axes=axes), (words,))
+        for axes, words in [((1, 2, 3), "over C, H and W"), ((2, 3), "over H and W"), (0, "over N")]
+    ),
+]
