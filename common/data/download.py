@@ -70,7 +70,7 @@ def download_cifar10(
 ) -> Path:
     """Download and unpack CIFAR-10; returns ``folder/cifar-10-batches-py``.
 
-    What is there already is used: whole files, an archive put into ``folder`` by hand (under another
+    What is there already is used: whole files, an archive put into ``folder`` by hand (of another
     name or unzipped too), the first part of an interrupted download. ``layout`` knows the names and
     md5 sums (torchvision's class, or one that inherits from it); for ``sources`` and ``patience``
     see :func:`fetch`.
@@ -114,17 +114,11 @@ def _wrong_here(folder: Path, layout: type[CIFAR10]) -> list[str]:
         elif path.is_file() and name.endswith((".tar.gz", ".tgz", ".gz", ".tar", ".zip")):
             try:
                 _unpack(path, folder, layout)
-            except (
-                DownloadError,
-                tarfile.TarError,
-                EOFError,
-                zlib.error,
-                gzip.BadGzipFile,
-            ) as problem:
-                size = path.stat().st_size / 1e6
+            except _NO_ARCHIVE as problem:
+                size, reason = path.stat().st_size / 1e6, str(problem).splitlines()[0]
                 wrong.append(
                     f"{path} is not the original {layout.filename}, or was cut short: it has "
-                    f"{size:.1f} MB ({problem})."
+                    f"{size:.1f} MB ({reason.rstrip('.:')})."
                 )
             else:
                 return []
