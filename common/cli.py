@@ -16,7 +16,7 @@ NORMS = ("batch", "group", "layer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that could not be used.
 
-    ``tables --check`` ends with 1 where a README is out of date.
+    It is 1 where every run diverged, and with ``tables --check`` where a README is out of date.
     """
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except (ValueError, OSError) as error:
         print(f"python -m common {options.command}: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print(f"python -m common {options.command}: the memory is full.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         training = options.command in ("compare", "train", "accuracy", "search", "field")
@@ -116,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
     add("tables", tables, "Bring the tables of all READMEs up to date.", "check")
-    add("figures", figures, "Draw the figures of all READMEs.", "images")
+    add("figures", figures, "Draw the figures of all READMEs.", "images", "figures")
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
     return parser
 
@@ -143,7 +146,7 @@ def _data(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--device", help="cpu, cuda or mps (default: the fastest one present)")
     command.add_argument(
-        "--quick", action="store_true", help="a few hundred built-in images, two epochs: a trial"
+        "--quick", action="store_true", help="a trial: a few hundred images (of a folder: its own)"
     )
 
 
@@ -163,7 +166,7 @@ def _seeds(command: argparse.ArgumentParser) -> None:
 
 def _jobs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
-    command.add_argument("--out", type=Path, help="folder of the results (default: in runs/)")
+    command.add_argument("--out", type=_path, help="folder of the results (default: in runs/)")
 
 
 def _together(command: argparse.ArgumentParser) -> None:
@@ -177,7 +180,8 @@ def _tuned(command: argparse.ArgumentParser) -> None:
 
 
 def _out(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", type=Path, help="the history's JSON file (default: in runs/)")
+    text = "the history's JSON file, its weights beside it (default: in runs/)"
+    command.add_argument("--out", type=_path, help=text)
 
 
 def _benchmark(command: argparse.ArgumentParser) -> None:
@@ -191,11 +195,12 @@ def _benchmark(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also compiled, in bfloat16, several seeds as one",
     )
-    add("--out", type=Path, help="folder of the results (default: in runs/)")
+    add("--out", type=_path, help="folder of the results (default: in runs/)")
 
 
 def _weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", type=Path, help="a .safetensors file (default: shipped)")
+    command.add_argument("--weights", type=_path, help="a .safetensors file (default: shipped)")
+    command.set_defaults(network=None, norm=None)  # what the file says, unless it is asked for
 
 
 def _size(command: argparse.ArgumentParser) -> None:
@@ -213,7 +218,9 @@ def _search(command: argparse.ArgumentParser) -> None:
     add("--optimiser", default="muon", help="muon (default) or sgd")
     add("--epochs", type=int, default=6, help="default: 6")
     add("--train-images", type=int, help="default: all that are not held out")
-    add("--log", type=Path, help="a CSV file (default: the course's; of other data: in the folder)")
+    add(
+        "--log", type=_path, help="a CSV file (default: the course's; of other data: in the folder)"
+    )
     command.set_defaults(norms=["batch"])  # three times as many runs only where they are asked for
 
 
@@ -238,6 +245,20 @@ def _images(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _figures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=_path, help="folder to draw into (default: the course)")
+
+
+def _path(text: str) -> Path:
+    """A path from the command line, in full: what a message says of it holds from anywhere."""
+    from common.settings import with_home
+
+    try:
+        return with_home(text).absolute()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 _OPTIONS = {
     "norms": _norms,
     "norm": _norm,
@@ -255,6 +276,7 @@ _OPTIONS = {
     "field": _field,
     "check": _check,
     "images": _images,
+    "figures": _figures,
     "search": _search,
     "tuned": _tuned,
 }
@@ -269,7 +291,12 @@ def _side_by_side(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("jobs", "together", "device")}
 
 
-def compare(options: argparse.Namespace) -> None:
+def _status(histories: Sequence[Any]) -> int:
+    """The exit status after these runs: 1 if every one of them diverged."""
+    return int(bool(histories) and all(history.failure for history in histories))
+
+
+def compare(options: argparse.Namespace) -> int:
     """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
     from common import experiments, reports
 
@@ -280,13 +307,16 @@ def compare(options: argparse.Namespace) -> None:
     histories = experiments.run_all(runs, folder, weights=True, **_side_by_side(options))
     drawn = reports.draw_comparison(histories, folder)
     print(reports.comparison_table(histories))
-    if drawn:
-        print(f"\nHistories, weights and figures: {folder}")
+    print(f"\n{'Histories, weights and figures' if drawn else 'Histories'}: {folder}")
+    return _status(histories)
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> int:
     """``train``: one run; its history as JSON and its weights beside it."""
     from common import experiments, reports
+
+    if options.out:
+        experiments.check_copies(options.out)
 
     (run,) = experiments.comparison_runs(
         options.network, [options.norm], [options.seed], options.data, **_recipe_changes(options)
@@ -296,11 +326,14 @@ def train(options: argparse.Namespace) -> None:
     print(reports.comparison_table([history]))
     path = folder / f"{run.name}.json"
     if options.out:
-        path = history.save(options.out)
-    print(f"\nHistory: {path}\nWeights: {folder / run.name}.safetensors")
+        path = experiments.copy_run(path, options.out)
+    print(f"\nHistory: {path}")
+    if not history.failure:
+        print(f"Weights: {path.with_suffix('.safetensors')}")
+    return _status([history])
 
 
-def accuracy(options: argparse.Namespace) -> None:
+def accuracy(options: argparse.Namespace) -> int:
     """``accuracy``: the runs that the lessons show, kept with them (untuned ones with weights)."""
     from common import experiments, reports
 
@@ -315,12 +348,14 @@ def accuracy(options: argparse.Namespace) -> None:
         **_side_by_side(options),
     )
     print(reports.comparison_table(histories))
+    return _status(histories)
 
 
 def benchmark(options: argparse.Namespace) -> None:
     """``benchmark``: speed and memory of training with each norm; a table and a JSON file."""
     from common import experiments, reports
     from common.experiments import benchmark as bench
+    from common.files import check_folder
 
     plan = bench.plan(
         network=options.network,
@@ -330,8 +365,9 @@ def benchmark(options: argparse.Namespace) -> None:
         rounds=options.rounds,
         accelerated=options.accelerated,
     )
-    results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
     folder = options.out or experiments.own_folder(options.command, options.data)
+    check_folder(folder)
+    results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
     path = reports.save_benchmark(results, folder)
     print(reports.report(results))
     print(f"\nAll rounds: {path}")
@@ -341,12 +377,16 @@ def evaluate(options: argparse.Namespace) -> None:
     """``evaluate``: the shipped weights, or a file's, on the test images."""
     from common import experiments
 
-    path = options.weights or experiments.weights_of(
-        experiments.shipped_run(options.network, options.norm)
+    network, norm = options.network, options.norm
+    if not (path := options.weights):
+        network, norm = network or "course", norm or "batch"
+        path = experiments.weights_of(experiments.shipped_run(network, norm))
+    about, data, score = experiments.try_weights(
+        path, options.data, options.device, network=network, norm=norm
     )
-    about, data, score = experiments.try_weights(path, options.data, options.device)
-    print(f"network        {about['network']} with {about['norm']} norm, seed {about['seed']}")
-    print(f"trained on     {about['dataset']}")
+    seed = about["seed"] or "unknown"
+    print(f"network        {about['network']} with {about['norm']} norm, seed {seed}")
+    print(f"trained on     {about['dataset'] or 'unknown images'}")
     print(f"evaluated on   {data.title}, {len(data.test):,} test images")
     print(f"test accuracy  {score.accuracy:.2f} %")
     print(f"test loss      {score.loss:.4f}")
@@ -374,7 +414,7 @@ def search(options: argparse.Namespace) -> None:
     print(f"\nHistories: {folder}\nLog: {log}")
 
 
-def field(options: argparse.Namespace) -> None:
+def field(options: argparse.Namespace) -> int:
     """``field``: the networks of the field; histories in the lessons' results, and a table."""
     from common import experiments, reports
 
@@ -401,6 +441,7 @@ def field(options: argparse.Namespace) -> None:
         from common.data import describe, load_images
 
         print(f"\n{describe(load_images(options.data), options.jpeg)}")
+    return _status(histories)
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -425,8 +466,8 @@ def figures(options: argparse.Namespace) -> None:
     from common import reports
     from common.settings import ROOT
 
-    for path in reports.draw(images=options.data):
-        print(path.relative_to(ROOT))
+    for path in reports.draw(images=options.data, out=options.out):
+        print(path if options.out else path.relative_to(ROOT))
 
 
 def mutants(options: argparse.Namespace) -> None:

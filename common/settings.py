@@ -4,7 +4,8 @@ Every choice can be made from outside through an environment variable, so that a
 the command line and a test make it in the same place:
 
 ``NORMS_QUICK``    1: tiny data and one or two epochs; 0: never quick (default: quick under pytest)
-``NORMS_DATA``     folder that holds the data sets (default: ``data`` beside ``common``)
+``NORMS_DATA``     folder that holds the data sets; a relative one is sought in the course's own
+                   folder (default: ``data``)
 ``NORMS_DEVICE``   ``cpu``, ``cuda``, ``cuda:1``, ``mps`` (default: the fastest one present)
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
 ``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
@@ -52,8 +53,20 @@ def switch(name: str) -> bool:
 
 
 def data_folder() -> Path:
-    """Folder that holds the data sets: ``NORMS_DATA``, else ``data`` at the top of the course."""
-    return Path(os.environ.get("NORMS_DATA") or ROOT / "data").expanduser()
+    """Folder that holds the data sets: ``NORMS_DATA``, else ``data`` at the top of the course.
+
+    A relative one is sought from the top of the course, so that the lessons and the command line,
+    which start in different folders, mean the same.
+    """
+    return ROOT / with_home(os.environ.get("NORMS_DATA") or "data")
+
+
+def with_home(path: str | Path) -> Path:
+    """The path with ``~`` written out. Raises ``ValueError`` for the home of an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no such user here; write the path out.") from error
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -78,11 +91,13 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def physical_cores() -> int:
-    """Physical cores this process may use; hyper-threads gain nothing on convolutions."""
-    import psutil
+    """Physical cores this process may use; hyper-threads gain nothing on convolutions.
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(usable or 1, psutil.cpu_count(logical=False) or usable or 1))
+    A container's share of the CPUs and the process's affinity are both respected.
+    """
+    import joblib
+
+    return joblib.cpu_count(only_physical_cores=True)
 
 
 def threads() -> int:
@@ -90,7 +105,7 @@ def threads() -> int:
     value = os.environ.get("NORMS_THREADS", "").strip()
     if not value:
         return physical_cores()
-    if not value.isdigit() or int(value) < 1:
+    if not (value.isascii() and value.isdigit() and int(value)):  # "²" is a digit, but no number
         raise ValueError(f"NORMS_THREADS is {value!r}; set it to a whole number from 1 up.")
     return min(int(value), physical_cores())
 

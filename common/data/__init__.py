@@ -1,9 +1,9 @@
 """Images as tensors, whole data sets at a time.
 
-``images.py`` finds a data set by name or from a folder, ``folders.py`` decodes and keeps pictures,
-``download.py`` fetches CIFAR-10, ``shapes.py`` makes the stand-in. ``types.py`` says what a data
-set is, ``splits.py`` takes parts of one, ``batches.py`` augments and cuts batches, and
-``compression.py`` stores images as JPEG once more.
+``images.py`` finds a data set by name or from a folder, ``folders.py`` lists and keeps pictures,
+``decoding.py`` reads one, ``download.py`` fetches CIFAR-10, ``shapes.py`` makes the stand-in.
+``types.py`` says what a data set is, ``splits.py`` takes parts of one, ``batches.py`` augments and
+cuts batches, and ``compression.py`` stores images as JPEG once more.
 """
 
 from common.data.batches import Batches, Normaliser

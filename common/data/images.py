@@ -30,18 +30,21 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     line and gives ``shapes``, with ``note`` set. ``"shapes"`` is the built-in data set. Anything
     else is a folder, given by its path or by its name within the data folder, in either layout.
 
-    Pictures in class folders may be of any kind PIL reads, from 16 × 16 pixels up; they become RGB.
-    If all have one size up to 128 pixels, they keep it. Otherwise each is cropped to a centred
-    square and resized to the median of the training pictures' shorter sides, at most 64 pixels,
-    and a line says so. The tensors are kept in the data folder until a file changes.
+    Pictures in class folders may be of any kind PIL reads, from 16 × 16 pixels up; they become RGB,
+    8 bits deep. If all have one size up to 128 pixels, they keep it. Otherwise each is cropped to a
+    centred square and resized to the median of the training pictures' shorter sides, at most 64
+    pixels. Lines on stderr say how many pictures each class gave, what was done to them and what
+    was left out. The tensors are kept in the data folder until a file changes.
 
-    In quick mode every valid name gives a few hundred pictures of ``shapes``, and the network is
-    never asked.
+    In quick mode a folder gives a few hundred of its own pictures, every name as many of
+    ``shapes``, and the network is never asked.
 
     Raises ``ValueError`` for a name or folder that does not exist or holds no data set in one of
     the two layouts, and for pictures that cannot be used, naming the file.
     """
     source = _find(name_or_path)
+    if settings.quick() and isinstance(source, Path) and not _layout(source):
+        return load_folder(source, few=(QUICK_TRAIN, QUICK_TEST))
     if settings.quick():
         note = "" if source == "shapes" else "Quick mode shows shapes, whatever was asked for."
         return _shapes(QUICK_TRAIN, QUICK_TEST, quick=True, note=note)
@@ -69,8 +72,8 @@ def _find(name_or_path: str | Path) -> str | Path:
         name = name_or_path.lower().replace("-", "")
         if name in NAMES:
             return name
-    path = Path(name_or_path).expanduser()
-    for folder in (path, settings.data_folder() / path):
+    path = settings.with_home(name_or_path).absolute()
+    for folder in (path, settings.data_folder() / settings.with_home(name_or_path)):
         if folder.is_dir() and str(name_or_path):
             return folder
     if path.is_file():
@@ -123,8 +126,7 @@ def _batches(folder: Path) -> ImageData:
 
 def _folder(folder: Path) -> ImageData:
     """A data set in either layout: ``folder`` may hold the batches or be their folder itself."""
-    root = folder.resolve().parent if folder.resolve().name == _BATCHES else folder
-    if not (root / _BATCHES).is_dir():
+    if not (root := _layout(folder)):
         return load_folder(folder)
     from common.data import download
 
@@ -134,3 +136,9 @@ def _folder(folder: Path) -> ImageData:
             "or load 'cifar10' to have it downloaded."
         )
     return _batches(root)
+
+
+def _layout(folder: Path) -> Path | None:
+    """The folder that holds torchvision's, if ``folder`` is one of the two."""
+    root = folder.resolve().parent if folder.resolve().name == _BATCHES else folder
+    return root if (root / _BATCHES).is_dir() else None

@@ -1,14 +1,15 @@
 """Many runs: declared, performed side by side, resumed, and compared.
 
-``runs.py`` performs and resumes them, ``weights.py`` keeps what they learnt, ``shipped.py`` finds
-those that come with the course, ``statistics.py`` has the intervals and Welch's test. What is run:
+``runs.py`` performs and resumes them, ``workers.py`` keeps processes apart, ``weights.py`` keeps
+what they learnt, ``shipped.py`` finds those that come with the course, ``statistics.py`` has the
+intervals and Welch's test. What is run:
 ``course.py`` the comparison of the norms, ``field.py`` the networks of the field with their
 sources' recipes, ``search.py`` the candidates for the course's network, ``benchmark.py`` the speed.
 """
 
 from common.experiments.course import accuracy_runs, check_shippable, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
-from common.experiments.runs import Run, run_all
+from common.experiments.runs import Run, check_copies, copy_run, run_all
 from common.experiments.shipped import (
     course_histories,
     field_histories,
@@ -36,9 +37,11 @@ __all__ = [
     "Source",
     "Summary",
     "accuracy_runs",
+    "check_copies",
     "check_shippable",
     "compare_means",
     "comparison_runs",
+    "copy_run",
     "course_histories",
     "field_histories",
     "field_runs",

@@ -12,15 +12,19 @@ Every worker then needs this package and the same folder, for instance on a shar
 
 from __future__ import annotations
 
-import tempfile
+import os
+import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common import settings
 from common.data import first_images, hold_out
-from common.experiments.weights import save_weights
+from common.experiments.weights import load_weights, save_weights
+from common.experiments.workers import alone, end_with
+from common.files import check_folder, check_target, discard, replacing
 from common.training import Diverged, History, Recipe, fit, seeded_model
 
 if TYPE_CHECKING:
@@ -101,11 +105,14 @@ def run_all(
     wanted = weights if callable(weights) else lambda _: bool(weights)
     names = [run.name for run in runs]
     if doubled := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"Runs need names of their own; give {', '.join(doubled)} labels.")
+        raise ValueError(
+            f"{', '.join(doubled)} is asked for twice; name each network, norm and seed once (runs "
+            "that differ in something else need labels)."
+        )
     missing = [run for run in runs if not is_done(run, folder_of(run), wanted(run))]
     groups = _groups(missing, together, folder_of)
     for target in {folder_of(run) for run in missing}:
-        _try_to_write(target)
+        check_folder(target)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
@@ -118,20 +125,31 @@ def run_all(
         if shipped:
             refuse_stand_in(plain)
         images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
+    described: dict[object, Described] = {}
     for run in looked_at:
-        check_images(run, images[run.data, run.jpeg], folder_of(run))
-    joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(_perform_group)(
-            group,
-            images[group[0].data, group[0].jpeg],
-            [folder_of(run) for run in group],
-            threads=threads,
-            progress=progress,
-            device=device,
-            weights=[wanted(run) for run in group],
+        key = run.data, run.jpeg, run.validation, run.train_images
+        if key not in described:
+            described[key] = describe_images(run, images[run.data, run.jpeg])
+        check_images(run, described[key], folder_of(run))
+    try:
+        joblib.Parallel(n_jobs=jobs)(
+            joblib.delayed(_perform_group)(
+                group,
+                images[group[0].data, group[0].jpeg],
+                [folder_of(run) for run in group],
+                parent=os.getpid(),
+                threads=threads,
+                progress=progress,
+                device=device,
+                weights=[wanted(run) for run in group],
+            )
+            for group in groups
         )
-        for group in groups
-    )
+    except BrokenProcessPool as error:
+        raise OSError(
+            "A process that trained was ended from outside, perhaps for lack of memory. The same "
+            "command goes on from the last whole epochs; with --jobs 1 it takes the least memory."
+        ) from error
     return [_history(run, folder_of(run)) for run in runs]
 
 
@@ -165,7 +183,7 @@ def perform(
     if weights:
         _keep_weights(run, model, data, history, folder)
     history.save(_path(run, folder))
-    checkpoint.unlink(missing_ok=True)
+    discard(checkpoint)
     return history
 
 
@@ -209,7 +227,7 @@ def perform_together(
             _keep_weights(run, model, data, history, folder)
     for run, history, folder in zip(runs, histories, folders, strict=True):
         history.save(_path(run, folder))
-    checkpoint.unlink(missing_ok=True)
+    discard(checkpoint)
     return histories
 
 
@@ -218,14 +236,29 @@ def _perform_group(
     data: ImageData,
     folders: Sequence[Path],
     *,
+    parent: int,
     progress: str,
     weights: Sequence[bool],
     **options: Any,
 ) -> None:
-    if len(runs) > 1:
-        perform_together(runs, data, folders, weights=weights, **options)
-    else:
-        perform(runs[0], data, folders[0], progress=progress, weights=weights[0], **options)
+    """The runs of a group that no other process has made by the time it is this one's turn."""
+    end_with(parent)
+    with alone([_path(run, folder) for run, folder in zip(runs, folders, strict=True)]):
+        left = [each for each in zip(runs, folders, weights, strict=True) if not is_done(*each)]
+        if len(left) > 1:
+            runs, folders, weights = zip(*left, strict=True)
+            perform_together(runs, data, folders, weights=weights, **options)
+        elif left:
+            run, folder, keep = left[0]
+            perform(run, data, folder, progress=progress, weights=keep, **options)
+
+
+def perform_once(run: Run, data: ImageData, folder: Path, *, weights: bool = False) -> None:
+    """``perform`` the run, unless another process has it done by the time it is this one's turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone([_path(run, folder)]):
+        if not is_done(run, folder, weights):
+            perform(run, data, folder, weights=weights)
 
 
 def _groups(
@@ -273,17 +306,31 @@ def _keep_weights(
 ) -> None:
     """Write the weights of a run, unless it diverged."""
     if not history.failure:
-        about = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
-        save_weights(model, folder / f"{run.name}.safetensors", history, **about)
+        save_weights(model, folder / f"{run.name}.safetensors", history, data)
 
 
-def _try_to_write(folder: Path) -> None:
-    """Raise ``OSError`` now, and not after the first epoch, if nothing can be written here."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written to ({error}); choose another folder.") from error
+def check_copies(out: Path) -> None:
+    """See, before anything is trained, that ``copy_run`` may write ``out`` and the weights by it.
+
+    Only new files and those of an earlier run are replaced. Raises ``OSError`` or ``ValueError``.
+    """
+    if out.suffix == ".safetensors":
+        raise ValueError(f"{out} is a name for weights; name the history, such as run.json.")
+    check_target(out, History.load)
+    check_target(out.with_suffix(".safetensors"), load_weights)
+
+
+def copy_run(history: Path, out: Path) -> Path:
+    """Copy a run's history to ``out``, and its weights, if it has any, beside it."""
+    for source, target in ((p, t) for p, t in _files_of(history, out) if p.exists()):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return out
+
+
+def _files_of(*histories: Path) -> list[tuple[Path, ...]]:
+    """These histories, and the weights beside each."""
+    return [histories, tuple(path.with_suffix(".safetensors") for path in histories)]
 
 
 def _path(run: Run, folder: Path) -> Path:
@@ -303,20 +350,31 @@ def refuse_stand_in(data: ImageData) -> None:
         )
 
 
-def check_images(run: Run, data: ImageData, folder: Path) -> None:
+class Described(NamedTuple):
+    """What images are told apart by: title, numbers and ``ImageData.fingerprint``."""
+
+    dataset: str
+    train: int
+    test: int
+    fingerprint: str
+
+
+def describe_images(run: Run, data: ImageData) -> Described:
+    """What tells the images that a run is made on apart from any others."""
+    data = _images_of(run, data)
+    return Described(data.title, len(data.train), len(data.test), data.fingerprint)
+
+
+def check_images(run: Run, images: Described, folder: Path) -> None:
     """Raise ``ValueError`` if ``folder`` holds this run, or one of another seed, on other images.
 
-    Data sets are told apart by their titles and the numbers of their images.
+    A run of the time before fingerprints is told by its title and the numbers of its images.
     """
-    data = _images_of(run, data)
-    here = f"{data.title}, {len(data.train)} to train on, {len(data.test)} to test"
     for path in folder.glob(run.name.removesuffix(str(run.recipe.seed)) + "*.json"):
-        kept = History.load(path)
-        there = f"{kept.dataset}, {kept.train_images} to train on, {kept.test_images} to test"
-        if there != here:
+        if different := History.load(path).other_images(*images):
             raise ValueError(
-                f"{path} holds a run on other images ({there}; here: {here}). Choose another "
-                "folder, or delete the file to train again."
+                f"{path} holds a run on other images ({different}). Choose another folder, or "
+                "delete the file to train again."
             )
 
 

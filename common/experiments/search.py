@@ -29,11 +29,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from common.data import load_images
 from common.experiments.runs import Run, refuse_stand_in, run_all
-from common.files import write_atomically
+from common.files import check_target, locked, write_atomically
 from common.networks import CANDIDATES, build, count_parameters
 from common.settings import ROOT, quick
 from common.training import SHARED, Recipe
@@ -223,7 +221,7 @@ def add_to_log(rows: Iterable[Row], path: str | Path = LOG) -> Path:
     """Append the rows that the log does not hold yet, so that a repeated command adds nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):  # another search may be adding rows
+    with locked(path.with_name(f".{path.name}.lock"), "is adding rows to the log"):
         known = load_log(path)
         new = [row for row in dict.fromkeys(rows) if row not in known]
         text = io.StringIO()
@@ -242,6 +240,7 @@ def perform_and_log(
     device: str | None = None,
 ) -> list[Row]:
     """``perform``, then ``add_to_log``; the course's own log takes no runs on a stand-in."""
+    check_target(log, load_log)  # before anything is trained
     own = log.resolve() != LOG.resolve()
     rows = perform(runs, folder, jobs=jobs, device=device, stand_in=own)
     add_to_log(rows, log)

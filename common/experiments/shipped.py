@@ -133,7 +133,7 @@ def load_shipped(norm: str, network: str = "course") -> tuple[nn.Module, History
     Raises ``FileNotFoundError`` if the course ships no run of it.
     """
     history = shipped_run(network, norm)
-    model, _ = load_weights(weights_of(history))
+    model, _ = load_weights(weights_of(history), network, norm)
     return model, history
 
 
@@ -196,15 +196,15 @@ def _train_and_keep(
 
     run = runs.Run(network, norm, course_recipe(norm, seed))
     folder = RUNS / "lessons" / re.sub(r"\W+", "-", data.title).strip("-").lower()
+    runs.check_images(run, runs.describe_images(run, data), folder)
     if runs.is_done(run, folder, weights=True):
-        runs.check_images(run, data, folder)
         print(f"Loaded your own run from {folder / run.name}.json; delete it to train again.")
     else:
-        runs.perform(run, data, folder, weights=True)
+        runs.perform_once(run, data, folder, weights=True)
     history = History.load(folder / f"{run.name}.json")
     if history.failure:
         raise Diverged(history)
-    model, _ = load_weights(folder / f"{run.name}.safetensors")
+    model, _ = load_weights(folder / f"{run.name}.safetensors", network, norm)
     return model, history
 
 

@@ -2,66 +2,153 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
 
 from common import settings
 from common.files import replacing
-from common.training import History, Score, evaluate
+from common.training import History, Score, checksum, evaluate
 
 if TYPE_CHECKING:
     from torch import nn
 
     from common.data import ImageData
 
+_WRAPPERS = ("module.", "_orig_mod.")  # before every name: DataParallel's, torch.compile's
 
-def save_weights(model: nn.Module, path: Path, history: History, **about: object) -> Path:
+
+def save_weights(model: nn.Module, path: Path, history: History, data: ImageData) -> Path:
     """Write the model's parameters and buffers as safetensors, with what they are.
 
-    Raises ``OSError`` if they cannot be written.
+    The file says of which network, norm, seed and data set, the names of the classes in the order
+    of the outputs, and has a checksum over all of it. Raises ``OSError`` if it cannot be written.
     """
     from safetensors.torch import save_file
 
-    about |= {
+    about = {
         "network": history.network,
         "norm": history.norm,
         "dataset": history.dataset,
-        "seed": history.seed,
+        "fingerprint": history.fingerprint,
+        "seed": str(history.seed),
+        "classes": str(len(data.classes)),
+        "class_names": json.dumps(data.classes, ensure_ascii=False),
+        "image_size": str(data.train.images.shape[-1]),
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    about["checksum"] = _checksum(about, tensors)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={key: str(value) for key, value in about.items()})
+        save_file(tensors, temporary, metadata=about)
     return path
 
 
-def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
+def _checksum(about: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    # Sorted: safetensors keeps no order.
+    return checksum([sorted(about.items()), sorted(tensors.items())])
+
+
+def load_weights(
+    path: str | Path, network: str | None = None, norm: str | None = None
+) -> tuple[nn.Module, dict[str, str]]:
     """The network in a weights file, in evaluation mode, and what the file says of it.
 
-    Raises ``FileNotFoundError`` if there is no such file, ``ValueError`` if it is not one of ours.
-    """
-    from safetensors import safe_open
+    ``network`` and ``norm`` are what the file is to hold, None for anything. A file that does not
+    say what it holds (``save_file(model.state_dict(), …)`` writes such ones, under names that may
+    begin with ``module.`` or ``_orig_mod.``) is loaded if both are given; its images are taken to
+    be of 32 × 32 pixels.
 
+    Raises ``FileNotFoundError`` if there is no such file; ``ValueError`` if it holds another
+    network, is damaged, or if a weight is no number.
+    """
     from common.networks import build
 
-    path = Path(path)
+    path = Path(path).absolute()
     if not path.exists():
         raise FileNotFoundError(
             f"There are no weights at {path}. Train them: python -m common train --norm batch"
         )
+    about, tensors = _read(path)
+    if "checksum" in about:
+        kept = {key: value for key, value in about.items() if key != "checksum"}
+        if _checksum(kept, tensors) != about["checksum"]:
+            raise ValueError(
+                f"{path} is damaged: its weights are not those that were saved. Fetch it again, or "
+                "delete it and train again."
+            )
+    for what, wanted in (("network", network), ("norm", norm)):
+        if wanted and wanted != about.get(what, wanted):
+            raise ValueError(
+                f"{path} holds the network {about.get('network')!r} with {about.get('norm')!r} "
+                f"norm, not the {what} {wanted!r}; leave --{what} out, or name another file."
+            )
+    if "checksum" not in about:
+        if not (network and norm):
+            raise ValueError(
+                f"{path} does not say what it holds; name it: --network course --norm batch, say."
+            )
+        about = _describe(tensors, network, norm) | about
+    if broken := [name for name, value in tensors.items() if not value.isfinite().all()]:
+        raise ValueError(
+            f"{path} holds weights that are no numbers ({broken[0]}): the training diverged. "
+            "Train again with a lower learning rate."
+        )
     try:
-        with safe_open(path, framework="pt") as file:
-            about: dict[str, Any] = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         options = {"classes": int(about["classes"]), "image_size": int(about["image_size"])}
         model = build(about["network"], about["norm"], **options)
-        model.load_state_dict(tensors)
-    except (KeyError, RuntimeError, OSError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{path} holds no weights of this course's networks: {error}") from error
+    _fill(model, tensors, path, about)
+    return model.eval(), about
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """What a safetensors file says of itself, and its tensors under the names of their layers."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors raises a class of its own, of no exported type
-        if type(error).__name__ != "SafetensorError":
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
         raise ValueError(f"{path} is no safetensors file: {error}") from error
-    return model.eval(), about
+    if "checksum" not in about:
+        for prefix in _WRAPPERS:
+            if tensors and all(name.startswith(prefix) for name in tensors):
+                tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return about, tensors
+
+
+def _describe(tensors: dict[str, torch.Tensor], network: str, norm: str) -> dict[str, str]:
+    """What can be known of weights that do not say what they are."""
+    from common.networks import build
+
+    ten, eleven = (build(network, norm, classes=n).state_dict() for n in (10, 11))
+    per_class = next(name for name in ten if ten[name].shape != eleven[name].shape)
+    classes = str(len(tensors.get(per_class, range(10))))
+    unknown = dict.fromkeys(("dataset", "fingerprint", "seed"), "")
+    return unknown | {"network": network, "norm": norm, "classes": classes, "image_size": "32"}
+
+
+def _fill(
+    model: nn.Module, tensors: dict[str, torch.Tensor], path: Path, about: dict[str, str]
+) -> None:
+    """Give the model its weights. Raises ``ValueError`` in a line if they are another network's."""
+    own = model.state_dict()
+    wrong = [name for name in own if name not in tensors]
+    wrong += [name for name in tensors if name not in own]
+    wrong += [n for n, value in own.items() if n in tensors and tensors[n].shape != value.shape]
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise ValueError(
+            f"{path} holds no weights of the network {about['network']!r} with {about['norm']!r} "
+            f"norm: {wrong[0]}{more} do not fit. Name the ones it was built with."
+        )
+    model.load_state_dict(tensors)
 
 
 class Tested(NamedTuple):
@@ -72,21 +159,39 @@ class Tested(NamedTuple):
     score: Score
 
 
-def try_weights(path: str | Path, data: str | Path, device: str | None = None) -> Tested:
+def try_weights(
+    path: str | Path,
+    data: str | Path,
+    device: str | None = None,
+    *,
+    network: str | None = None,
+    norm: str | None = None,
+) -> Tested:
     """The network in a weights file on the test images of a data set, as ``load_images`` takes it.
 
-    Raises ``ValueError`` if its classes are not as many as those of the images, and what
-    ``load_weights`` raises.
+    Raises ``ValueError`` if its classes are not those of the images, if these are a stand-in for
+    the ones asked for (but in quick mode), and what ``load_weights`` raises.
     """
     from common.data import load_images
 
-    model, about = load_weights(path)
+    model, about = load_weights(path, network, norm)
     settings.tune_process()
     images = load_images(data)
-    if len(images.classes) != int(about["classes"]):
+    if images.note and not images.quick:
+        raise ValueError(f"{images.note} The weights are not tested on other images.")
+    here = list(images.classes)
+    # Quick mode's stand-in is a trial of the command, not of the weights.
+    there = here if images.note else json.loads(about.get("class_names", "null")) or here
+    if len(here) != int(about["classes"]) or there != here:
         raise ValueError(
-            f"The network of {path} tells {about['classes']} classes apart, and {images.title} has "
-            f"{len(images.classes)}: name the images it was trained on (--data)."
+            f"The network of {path} tells {about['classes']} classes apart"
+            + (f" ({_listed(there)})" if there != here else "")
+            + f", and {images.title} has {len(here)} ({_listed(here)}): name the images it was "
+            "trained on (--data)."
         )
     score = evaluate(model, images.test, images, device=settings.pick_device(device))
     return Tested(about, images, score)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

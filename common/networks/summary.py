@@ -19,6 +19,8 @@ from torch import nn
 from common.networks.blocks import Residual
 from common.networks.registry import count_parameters
 
+LARGEST = 1024  # pixels; the table is made by a forward pass, which takes memory
+
 
 def summary(model: nn.Module, image_shape: tuple[int, int, int] = (3, 32, 32)) -> str:
     """The table that torchsummary prints for ``model``, as text.
@@ -97,6 +99,11 @@ def _check_shape(image_shape: tuple[int, int, int]) -> None:
         raise ValueError(
             f"image_shape is {tuple(image_shape)}; it takes three positive whole numbers, "
             "(channels, height, width), for instance (3, 32, 32)."
+        )
+    if max(image_shape[1:]) > LARGEST:
+        raise ValueError(
+            f"Images of {image_shape[1]} × {image_shape[2]} pixels would fill the memory; choose "
+            f"at most {LARGEST} × {LARGEST}."
         )
 
 

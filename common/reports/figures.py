@@ -21,27 +21,31 @@ if TYPE_CHECKING:
     from common.data import ImageData
 
 
-def draw(root: str | Path = ROOT, images: str | None = None) -> Iterator[Path]:
+def draw(
+    root: str | Path = ROOT, images: str | None = None, out: str | Path | None = None
+) -> Iterator[Path]:
     """Draw every figure that the results under ``root`` allow; yields each file when it is there.
 
-    The lessons' go to ``<lesson>/results``, those of all norms together to ``common/results``.
+    Within ``out`` (default: ``root``) the lessons' go to ``<lesson>/results``, those of all norms
+    together to ``common/results``.
     Mistakes are drawn where weights are kept and ``images`` names those they were trained on, as
     ``load_images`` takes it.
     The same results give the same files, byte for byte, with the same matplotlib.
     """
     root, data = Path(root), None
+    out = Path(out or root)
     results = load_results(root)
     if images is not None and any(root.glob("*/results/*.safetensors")):
         tune_process()
         data = load_images(images)
     for name, figure in _all_norms(results):
-        yield visualisation.save(figure, root / "common" / "results" / name)
+        yield visualisation.save(figure, out / "common" / "results" / name)
     for norm, lesson in LESSONS.items():
-        folder = root / lesson / "results"
+        folder, target = (place / lesson / "results" for place in (root, out))
         for name, figure in _of_lesson(results, norm):
-            yield visualisation.save(figure, folder / name)
+            yield visualisation.save(figure, target / name)
         for name, figure in _mistakes(results, norm, folder, data):
-            yield visualisation.save(figure, folder / name)
+            yield visualisation.save(figure, target / name)
 
 
 def _all_norms(results: Results) -> Iterator[tuple[str, Figure]]:
@@ -99,7 +103,7 @@ def _logits(path: Path, run: History, data: ImageData) -> tuple | None:
     """The network's answers for the test images, in a tuple; None without weights or images."""
     if not path.exists() or data.title != run.dataset:
         return None
-    model, _ = load_weights(path)
+    model, _ = load_weights(path, run.network, run.norm)
     return (predict(model, data.test, data),)
 
 

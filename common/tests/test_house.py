@@ -10,7 +10,7 @@ from common.settings import ROOT
 
 HOUSE = ROOT / "common"
 FLOORS = (
-    {"settings", "files", "norms", "exercises"},
+    {"settings", "files", "lesson", "norms", "exercises"},
     {"data", "networks"},
     {"training"},
     {"visualisation"},
@@ -21,7 +21,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = [p for p in HOUSE.rglob("*.py") if "tests" not in p.relative_to(HOUSE).parts]
-ALONE = ("exercises",)  # rooms that import nothing else of the course, not even from below
+ALONE = ("exercises", "lesson")  # rooms that import nothing else of the course, not even from below
 
 
 def module(path: Path) -> str:

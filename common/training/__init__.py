@@ -11,7 +11,7 @@ from common.training.evaluation import evaluate, predict
 from common.training.history import Diverged, History, Score
 from common.training.loop import fit, seeded_model
 from common.training.recipes import OWN_RATES, SHARED, Recipe, course_recipe
-from common.training.state import TrainingState
+from common.training.state import TrainingState, checksum
 from common.training.together import Stack, fit_together
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Score",
     "Stack",
     "TrainingState",
+    "checksum",
     "course_recipe",
     "evaluate",
     "fit",

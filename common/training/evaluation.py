@@ -50,7 +50,12 @@ def evaluate(
     *,
     device: str | torch.device | None = None,
 ) -> Score:
-    """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode."""
+    """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode.
+
+    Raises ``ValueError`` if there is no image.
+    """
+    if not len(images):
+        raise ValueError("There are no images to evaluate the network on; give at least one.")
     outputs = predict(model, images, data, device=device)
     loss = F.cross_entropy(outputs, images.labels).item()
     right = (outputs.argmax(1) == images.labels).sum().item()

@@ -10,6 +10,11 @@ from typing import NamedTuple
 from common.files import write_atomically
 from common.training.recipes import Recipe
 
+COLUMNS = (
+    *("epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
+    "seconds",
+)
+
 
 class Diverged(RuntimeError):
     """The loss stopped being a number; ``history`` has the run's epochs and the reason."""
@@ -17,6 +22,13 @@ class Diverged(RuntimeError):
     def __init__(self, history: History) -> None:
         super().__init__(history.failure)
         self.history = history
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped the run. A notebook shows the one sentence and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks an exception for this
+        return [str(self)]
 
 
 class Score(NamedTuple):
@@ -36,6 +48,8 @@ class History:
         dataset: the title of the data set, as figures and tables print it.
         quick: whether the run was made in quick mode (its figures mean nothing then).
         train_images, test_images: how many images.
+        fingerprint: of the images, labels and class names (``ImageData.fingerprint``); empty in
+            runs that were made before it was kept.
         device, threads, versions: on what.
         acceleration: ``compiled``, ``bfloat16`` or both (see ``acceleration.py``), else empty.
         together: how many networks were trained as one (see ``together.py``); all times are
@@ -58,6 +72,7 @@ class History:
     quick: bool = False
     train_images: int = 0
     test_images: int = 0
+    fingerprint: str = ""
     device: str = "cpu"
     threads: int = 1
     versions: dict[str, str] = field(default_factory=dict)
@@ -97,6 +112,19 @@ class History:
         reached = (e["epoch"] for e in self.epochs if e["test_accuracy"] >= accuracy)
         return int(epoch) if (epoch := next(reached, None)) is not None else None
 
+    def other_images(self, dataset: str, train: int, test: int, fingerprint: str) -> str:
+        """How the images of this run differ from those described, as ``there; here``; or empty.
+
+        A run without a fingerprint is told by its title and the numbers of its images alone.
+        """
+        there = f"{self.dataset}, {self.train_images} to train on, {self.test_images} to test"
+        here = f"{dataset}, {train} to train on, {test} to test"
+        if there != here:
+            return f"{there}; here: {here}"
+        if self.fingerprint and fingerprint and self.fingerprint != fingerprint:
+            return f"{there}; here as many, but their pixels, labels or class names differ"
+        return ""
+
     def save(self, path: str | Path) -> Path:
         """Write JSON; a reader never sees half a file."""
         return write_atomically(path, self.to_json())
@@ -109,14 +137,18 @@ class History:
     def from_json(cls, text: str) -> History:
         """The history in JSON text that ``to_json`` wrote."""
         values = json.loads(text)
-        return cls(**values | {"recipe": Recipe(**values["recipe"])})
+        history = cls(**values | {"recipe": Recipe(**values["recipe"])})
+        for row in history.epochs:
+            if missing := [name for name in COLUMNS if not isinstance(row.get(name), int | float)]:
+                raise ValueError(f"an epoch lacks {', '.join(missing)}")
+        return history
 
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read a history that ``save`` wrote. Raises ``ValueError`` if the file is no such one."""
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{path} holds no history of this course ({error}); delete it or name another file."
             ) from error
@@ -126,12 +158,5 @@ def epoch_row(
     epoch: int, learning_rate: float, train: Score, test: Score, seconds: float
 ) -> dict[str, float]:
     """One epoch's line of a history."""
-    return {
-        "epoch": epoch,
-        "learning_rate": learning_rate,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "seconds": seconds,
-    }
+    values = (epoch, learning_rate, *train, *test, seconds)
+    return dict(zip(COLUMNS, values, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from common import settings
 from common.data import Batches
 from common.settings import device_name
 from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate
-from common.training.history import Diverged, History, Score, epoch_row
+from common.training.history import Diverged, History, Interrupted, Score, epoch_row
 from common.training.progress import Watcher
 from common.training.recipes import Recipe
 from common.training.state import TrainingState
@@ -91,10 +92,12 @@ def fit(
             ended, so that nothing is lost until its results are kept: delete it then.
 
     Raises:
-        ValueError: a batch size above the number of images; an unknown ``progress``; a checkpoint
-            of another run.
+        ValueError: images, labels or outputs that no network can be trained on; a batch size above
+            the number of images; an unknown ``progress``; a checkpoint of another run, or damaged.
         Diverged: the loss became infinite or not a number.
+        Interrupted: somebody stopped it; the message says what is kept.
     """
+    data.check()
     recipe = recipe or Recipe()
     if data.quick:
         recipe = recipe.shortened()
@@ -105,6 +108,7 @@ def fit(
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
     batches = make_batches(data, recipe, device)
+    check_outputs(model, batches.first()[0], len(data.classes))
     history = new_history(model, data, recipe, device, network, norm)
     watcher = Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
     devices = [device] if device.type == "cuda" else []
@@ -116,10 +120,13 @@ def fit(
         if checkpoint and Path(checkpoint).exists():
             run.restore(checkpoint, [history])
             watcher.skip_to(len(history.epochs))
+            print(f"Goes on after epoch {len(history.epochs)} of {recipe.epochs}.", file=sys.stderr)
         started -= history.seconds
         for _ in range(len(history.epochs), recipe.epochs):
             try:
                 _one_epoch(run, history, batches, data, device, watcher)
+            except KeyboardInterrupt:
+                raise Interrupted(_what_is_kept(history, checkpoint)) from None
             finally:
                 history.seconds = time.perf_counter() - started
             watcher.epoch_done(history)
@@ -130,6 +137,40 @@ def fit(
     history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
     history.seconds = time.perf_counter() - started
     return history
+
+
+def _what_is_kept(history: History, checkpoint: str | Path | None) -> str:
+    """What somebody is told who has stopped the run."""
+    done = len(history.epochs)
+    if checkpoint and done:
+        return f"Stopped. Epoch {done} is kept: run it again, and it goes on from there."
+    return "Stopped. No epoch is kept: run it again, and it starts afresh."
+
+
+def check_outputs(model: nn.Module, x: Tensor, classes: int) -> None:
+    """Raise ``ValueError`` unless the model gives logits or log-probabilities for a batch.
+
+    It leaves the model as it was.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            out = model(x)
+    finally:
+        model.train(was_training)
+    if not isinstance(out, Tensor) or out.shape != (len(x), classes):
+        given = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"For {len(x)} images of {classes} classes the network gives {given}; it must be "
+            f"({len(x)}, {classes}). Build it with classes={classes}."
+        )
+    total = out.float().sum(1)
+    if out.min() >= 0 and torch.allclose(total, torch.ones_like(total), atol=1e-3):
+        raise ValueError(
+            "The network's outputs are probabilities: it ends in a softmax, and the loss takes "
+            "another. Leave it out, or use log_softmax."
+        )
 
 
 def make_batches(data: ImageData, recipe: Recipe, device: torch.device) -> Batches:
@@ -164,6 +205,7 @@ def new_history(
         quick=data.quick,
         train_images=len(data.train),
         test_images=len(data.test),
+        fingerprint=data.fingerprint,
         device=device_name(device),
         threads=torch.get_num_threads(),
         versions={"python": platform.python_version(), "torch": torch.__version__},

@@ -44,6 +44,7 @@ class Watcher:
         """Start the bar after the epochs done in an earlier session, at no speed at all."""
         if self.bar is not None:
             self.bar.initial = self.bar.n = epoch * len(self.batches) * self.batches.batch_size
+            self.bar.refresh()
 
     def step_done(self, epoch: int, total: torch.Tensor) -> None:
         """Move the bar; twice a second also read loss and accuracy from the device."""

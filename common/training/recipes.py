@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,8 +70,8 @@ class Recipe:
                 given = getattr(self, name)
                 raise ValueError(f"Unknown {name} {given!r}; choose one of {', '.join(values)}.")
         bounds: list[tuple[str, Callable[[Any], bool], str]] = [
-            ("learning_rate", lambda v: v > 0, "above 0"),
-            ("side_learning_rate", lambda v: v > 0, "above 0"),
+            ("learning_rate", lambda v: 0 < v < math.inf, "above 0 and finite"),
+            ("side_learning_rate", lambda v: 0 < v < math.inf, "above 0 and finite"),
             ("warmup", lambda v: 0 <= v < 1, "from 0 to below 1"),
             ("patience", lambda v: v >= 0, "0 or more"),
             ("epochs", lambda v: v >= 1, "1 or more"),
@@ -79,6 +80,7 @@ class Recipe:
             ("weight_decay", lambda v: v >= 0, "0 or more"),
             ("label_smoothing", lambda v: 0 <= v < 1, "from 0 to below 1"),
             ("average", lambda v: 0 <= v < 1, "from 0 to below 1"),
+            ("seed", lambda v: 0 <= v < 2**63, "from 0 to below 2⁶³"),
         ]
         for name, is_fine, words in bounds:
             if not is_fine(getattr(self, name)):

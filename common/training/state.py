@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from common.training.optimisers import (
 from common.training.recipes import Recipe
 
 # What a checkpoint and the run that takes it up must agree on.
-_SAME_RUN = ("network", "norm", "parameters", "recipe", "dataset", "train_images")
+_SAME_RUN = ("network", "norm", "parameters", "recipe")
 _SAME_RUN += ("acceleration", "together")
 
 
@@ -145,16 +146,11 @@ class TrainingState:
             "random_cuda": torch.cuda.get_rng_state(gpu) if (gpu := self._gpu()) else None,
         }
         with replacing(path) as temporary:
-            torch.save(state, temporary)
+            torch.save(state | {"checksum": checksum(state)}, temporary)
 
     def restore(self, path: str | Path, histories: Sequence[History]) -> None:
         """Go on where ``save`` left off; ``histories`` receive the epochs done so far."""
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        if "histories" not in kept:
-            raise ValueError(
-                f"The checkpoint {path} was written by another version of the course; delete it "
-                "to start afresh."
-            )
+        kept = _read(path)
         olds = [History.from_json(text) for text in kept["histories"]]
         for name in _SAME_RUN:
             there = [getattr(old, name) for old in olds]
@@ -164,6 +160,13 @@ class TrainingState:
                     f"The checkpoint {path} belongs to another run: its {name} is "
                     f"{_one_or_all(there)!r}, this run's is {_one_or_all(here)!r}. "
                     "Delete the checkpoint to start afresh, or name another file."
+                )
+        for old, new in zip(olds, histories, strict=True):
+            images = new.dataset, new.train_images, new.test_images, new.fingerprint
+            if different := old.other_images(*images):
+                raise ValueError(
+                    f"The checkpoint {path} belongs to a run on other images ({different}). Bring "
+                    "those images back, or delete the checkpoint to start afresh."
                 )
         self.model.load_state_dict(kept["model"])
         if kept["average"]:
@@ -182,6 +185,44 @@ class TrainingState:
         for history, old in zip(histories, olds, strict=True):
             history.epochs, history.seconds = old.epochs, old.seconds
             history.failure = old.failure
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """What ``save`` wrote. Raises ``ValueError`` naming the file if it is damaged or too old."""
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        text = None if isinstance(kept, dict) and "checksum" in kept else "is of an older course"
+        if not text and kept.pop("checksum") != checksum(kept):
+            text = "is damaged"
+    except Exception as error:  # a damaged file can fail in many ways
+        text = f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    if text:
+        raise ValueError(f"The checkpoint {path} {text}; delete it to start this run afresh.")
+    return kept
+
+
+def checksum(value: Any) -> str:
+    """32 hexadecimal digits that depend on every value in nested lists, dictionaries, tensors."""
+    digest = hashlib.sha256()
+    _feed(digest, value)
+    return digest.hexdigest()[:32]
+
+
+def _feed(digest: hashlib._Hash, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        # As bytes: NumPy has no bfloat16.
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    elif isinstance(value, dict):
+        for key in value:
+            digest.update(repr(key).encode())
+            _feed(digest, value[key])
+    elif isinstance(value, list | tuple):
+        digest.update(f"[{len(value)}]".encode())
+        for part in value:
+            _feed(digest, part)
+    else:
+        digest.update(repr(value).encode())
 
 
 def _one_or_all(values: list[Any]) -> Any:

@@ -30,7 +30,7 @@ from common import settings
 from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate
 from common.training.history import History, Score, epoch_row
-from common.training.loop import divergence, make_batches, new_history
+from common.training.loop import check_outputs, divergence, make_batches, new_history
 from common.training.progress import Watcher
 from common.training.recipes import Recipe
 from common.training.state import TrainingState
@@ -105,6 +105,7 @@ def fit_together(
             seed or are not ``stackable``; models of different layers; what ``fit`` refuses.
     """
     _check(models, recipes, progress)
+    data.check()
     if data.quick:
         recipes = [recipe.shortened() for recipe in recipes]
     started = time.perf_counter()
@@ -113,6 +114,7 @@ def fit_together(
     for model in models:
         model.to(device)
     batches = make_batches(data, recipes[0], device)
+    check_outputs(models[0], batches.first()[0], len(data.classes))
     histories = [
         replace(new_history(model, data, recipe, device, network, norm), together=len(models))
         for model, recipe in zip(models, recipes, strict=True)

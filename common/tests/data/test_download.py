@@ -1,5 +1,6 @@
 """The download of CIFAR-10, against a small server on this machine that can misbehave."""
 
+import gzip
 import socket
 import threading
 import time
@@ -323,6 +324,39 @@ def test_an_archive_put_there_by_hand_is_used_and_kept(tmp_path, cifar10):
     download.download_cifar10(tmp_path, sources=[], layout=layout)
     assert download.damaged(tmp_path, layout) == []
     assert (tmp_path / layout.filename).exists()
+
+
+@pytest.mark.parametrize("name", ["cifar-10-python (1).tar.gz", "cifar-10-python.tar"])
+def test_an_archive_under_another_name_or_half_unpacked_is_used(tmp_path, cifar10, name):
+    archive, layout = cifar10
+    content = gzip.decompress(archive) if name.endswith(".tar") else archive
+    (tmp_path / name).write_bytes(content)
+    download.download_cifar10(tmp_path, sources=[], layout=layout)
+    assert download.damaged(tmp_path, layout) == []
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99, "a page"])
+def test_an_archive_that_was_cut_short_is_named(tmp_path, cifar10, share):
+    archive, layout = cifar10
+    content = b"<html>" if share == "a page" else archive[: int(len(archive) * share)]
+    (tmp_path / layout.filename).write_bytes(content)
+    words = rf"{layout.filename} is not the original.*cut short: it has \d\.\d MB .*no source gave"
+    with pytest.raises(DownloadError, match=words):
+        download.download_cifar10(tmp_path, sources=[], layout=layout)
+    assert (tmp_path / layout.filename).read_bytes() == content
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_files_that_are_damaged_or_one_folder_too_deep_are_named(tmp_path, cifar10):
+    _, layout = cifar10
+    inner = tmp_path / "cifar-10-python" / layout.base_folder
+    inner.mkdir(parents=True)
+    base = tmp_path / layout.base_folder
+    base.mkdir()
+    words = rf"{base} lacks the original data_batch_1, .*Move {inner} up into {tmp_path}\."
+    with pytest.raises(DownloadError, match=words):
+        download.download_cifar10(tmp_path, sources=[], layout=layout)
 
 
 def test_an_archive_without_the_right_files_is_named(serve, tmp_path, cifar10):

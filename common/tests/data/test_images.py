@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from common.data import channel_statistics, download, folders, shapes
+from common import settings
+from common.data import channel_statistics, decoding, download, folders, shapes
 from common.data import images as data
 from common.tests.data.fake_cifar10 import fake_cifar10
 
@@ -218,8 +220,8 @@ def test_cifar10_as_jpegs_says_that_it_is_a_copy(tmp_path, monkeypatch):
 def decoded(monkeypatch):
     """The paths decoded so far."""
     paths = []
-    opened = folders._opened
-    monkeypatch.setattr(folders, "_opened", lambda path: paths.append(path) or opened(path))
+    opened = decoding.opened
+    monkeypatch.setattr(decoding, "opened", lambda path: paths.append(path) or opened(path))
     return paths
 
 
@@ -500,13 +502,214 @@ def test_shapes_are_ten_thousand_and_two_thousand():
 @pytest.mark.parametrize("setting", ["1", ""])
 def test_quick_mode_never_asks_the_network(monkeypatch, no_network, folder, setting):
     monkeypatch.setenv("NORMS_QUICK", setting)  # empty: quick because of pytest
-    for name in ("cifar10", "shapes", folder, str(folder)):
+    for name in ("cifar10", "shapes"):
         loaded = data.load_images(name)
         assert loaded.quick
         assert (loaded.name, loaded.title) == ("shapes", "shapes – quick mode")
         assert 100 <= len(loaded.train) < 1_000
         assert loaded.train.labels.bincount().unique().numel() == 1
         assert loaded.test.labels.bincount().unique().numel() == 1
+
+
+def test_quick_mode_takes_a_few_of_a_folder_s_own_pictures(monkeypatch, folder, full_mode):
+    whole = data.load_images(folder)
+    monkeypatch.setenv("NORMS_QUICK", "1")
+    monkeypatch.setattr(data, "QUICK_TRAIN", 4)
+    few = data.load_images(folder)
+    assert (few.title, few.quick, few.note) == ("pets – quick mode", True, "")
+    assert few.train.labels.tolist() == [0, 0, 1, 1]
+    assert few.classes == whole.classes
+    assert all(any(torch.equal(a, b) for b in whole.train.images) for a in few.train.images)
+    (folder / "train" / "dog" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"dog/0\.png cannot be read"):
+        data.load_images(folder)
+
+
+# ---- nothing changed or left out without a word ----------------------------------------------
+
+
+def gradient(kind, top):
+    """A picture of 20 × 20 whose values go from 0 to ``top``."""
+    return Image.fromarray((np.linspace(0, 1, 400).reshape(20, 20) * top).astype(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "top", "suffix"),
+    [
+        (np.uint16, 65535, "png"),
+        (np.uint16, 65535, "tif"),
+        (np.uint16, 4095, "tif"),
+        (np.uint16, 1023, "png"),
+        (np.int32, 65535, "tif"),
+        (np.int32, 4095, "tif"),
+        (np.int32, 255, "tif"),
+        (np.float32, 1.0, "tif"),
+        (np.float32, 255.0, "tif"),
+        (np.float32, 65535.0, "tif"),
+    ],
+)
+def test_deep_pictures_keep_their_brightness(folder, capsys, kind, top, suffix):
+    gradient(kind, top).save(folder / "train" / "cat" / f"a.{suffix}")
+    gradient(kind, top / 2).save(folder / "test" / "dog" / f"b.{suffix}")
+    loaded = data.load_images(folder)
+    expected = torch.from_numpy(np.linspace(0, 255, 400).reshape(20, 20)).expand(3, -1, -1)
+    whole, half = loaded.train.images[3].double(), loaded.test.images[-1].double()
+    assert (whole - expected).abs().max() <= 1
+    assert (half - expected / 2).abs().max() <= 1  # all share one scale: the dark stay dark
+    assert f"{top:g} is taken for white" in capsys.readouterr().err
+    assert torch.equal(data.load_images(folder).train.images, loaded.train.images)
+    assert f"{top:g} is taken for white" in capsys.readouterr().err  # from the cache as well
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.full((20, 20), -5, np.int32), "from -5 to -5, which are no brightness"),
+        (np.full((20, 20), np.nan, np.float32), "from nan to nan, which are no brightness"),
+        (np.full((20, 20), 3.0, np.float32), "cannot be told which value is white"),
+        (np.full((20, 20), 1e12, np.float32), "cannot be told which value is white"),
+    ],
+)
+def test_values_that_mean_no_brightness_are_refused(folder, pixels, words):
+    Image.fromarray(pixels).save(folder / "test" / "cat" / "odd.tif")
+    with pytest.raises(ValueError, match=rf"odd\.tif.*{words}|{words}.*odd\.tif"):
+        data.load_images(folder)
+
+
+def test_what_each_class_gave_and_what_was_left_out_is_said(folder, capsys):
+    picture(folder / "train" / "loose.png")
+    picture(folder / "train" / "cat" / "kittens" / "1.png")
+    picture(folder / "train" / "cat" / "kittens" / "deeper" / "2.jpg")
+    for name in ("photo.heic", "notes.txt", "Thumbs.db", ".DS_Store"):
+        (folder / "test" / "dog" / name).write_bytes(b"")
+    picture(folder / "test" / "dog" / "b.jfif", format="JPEG")
+    loaded = data.load_images(folder)
+    assert (len(loaded.train), len(loaded.test)) == (6, 5)
+    said = capsys.readouterr().err
+    assert "pets: training/test pictures of each class: cat 3/2, dog 3/3." in said
+    assert "1 pictures in train/ itself are left out" in said
+    assert "2 pictures one folder too deep are left out (train/cat/kittens)" in said
+    assert "files in test/ that are not read as pictures, by ending: 1 .heic, 1 .txt." in said
+
+
+def test_many_classes_are_told_in_one_line(tmp_path, capsys):
+    for number in range(13):
+        for split in ("train", "test"):
+            picture(tmp_path / "many" / split / f"c{number:02}" / "1.png")
+    data.load_images(tmp_path / "many")
+    said = capsys.readouterr().err
+    assert "13 classes of 1 to 1 training and 1 to 1 test pictures." in said
+
+
+def test_pictures_all_one_folder_too_deep_are_told_where_they_lie(folder):
+    (folder / "test" / "cat").rename(folder / "test" / "x")
+    (folder / "test" / "cat").mkdir()
+    (folder / "test" / "x").rename(folder / "test" / "cat" / "inner")
+    with pytest.raises(ValueError, match=r"one folder too deep, in .*test/cat/inner: move them up"):
+        data.load_images(folder)
+    with pytest.raises(ValueError, match=rf"Did you mean {folder}\?"):
+        data.load_images(folder.parent)
+
+
+def test_pictures_that_show_nothing_are_warned_of(folder):
+    for path in folder.glob("train/*/*.png"):
+        picture(path, colour=(7, 7, 7))
+    with pytest.warns(UserWarning, match="pets are nearly one colour"):
+        data.load_images(folder)
+
+
+def test_a_camera_held_upright_loses_nothing(tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for split in ("train", "test"):
+        for kind in "ab":
+            picture(tmp_path / "wide" / split / kind / "1.png", size=(40, 24))
+    picture(tmp_path / "wide" / "train" / "a" / "2.png", size=(24, 40), exif=exif)
+    loaded = data.load_images(tmp_path / "wide")
+    assert loaded.train.images.shape == (3, 3, 24, 40)
+    assert "cropped" not in capsys.readouterr().err
+
+
+def test_two_spellings_of_a_class_are_one(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for split, name in (("train", composed), ("test", apart), ("train", apart)):
+        picture(tmp_path / "menu" / split / name / f"{len(name)}.png")
+        picture(tmp_path / "menu" / split / "tea" / f"{len(name)}.png")
+    loaded = data.load_images(tmp_path / "menu")
+    assert loaded.classes == (composed, "tea")
+    assert loaded.train.labels.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_a_class_that_cannot_be_spelt_is_named(folder):
+    odd = os.fsdecode(b"caf\xe9")
+    picture(folder / "train" / odd / "1.png")
+    with pytest.raises(ValueError, match=r"caf\\xe9' is no UTF-8"):
+        data.load_images(folder)
+
+
+def test_a_bit_flipped_in_the_cache_is_noticed(folder, full_mode):
+    first = data.load_images(folder)
+    (path,) = (full_mode / ".cache").glob("*.pt")
+    whole = bytearray(path.read_bytes())
+    place = whole.find(first.train.images[0].numpy().tobytes())
+    assert place > 0
+    whole[place + 100] ^= 1
+    path.write_bytes(whole)
+    assert torch.equal(data.load_images(folder).train.images, first.train.images)
+    assert path.read_bytes() != whole
+
+
+def test_a_relative_data_folder_is_the_same_from_everywhere(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setenv("NORMS_DATA", "my data")
+    (tmp_path / "my data").mkdir()
+    folder.rename(tmp_path / "my data" / "pets")
+    for place in (tmp_path, tmp_path / "my data"):
+        monkeypatch.chdir(place)
+        assert settings.data_folder() == tmp_path / "my data"
+        assert data.load_images("pets").name == "pets"
+    with pytest.raises(ValueError, match=f"lies in {tmp_path / 'my data'}"):
+        data.load_images("cats")
+    with pytest.raises(ValueError, match="no such user"):
+        data.load_images("~nosuchuser/pets")
+
+
+def test_any_change_of_the_data_changes_its_fingerprint(few_shapes):
+    plain = data.load_images("shapes")
+    labels, pixels = plain.train.labels.clone(), plain.test.images.clone()
+    labels[0] = (labels[0] + 1) % 10
+    pixels[5, 1, 2, 3] ^= 1
+    others = (
+        replace(plain, train=replace(plain.train, labels=labels)),
+        replace(plain, test=replace(plain.test, images=pixels)),
+        replace(plain, classes=plain.classes[::-1]),
+        replace(plain, train=plain.test, test=plain.train),
+    )
+    assert len({each.fingerprint for each in (plain, *others)}) == 5
+    assert replace(plain, name="another").fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: replace(p, images=p.images / 255), "must be torch.uint8"),
+        (lambda p: replace(p, images=p.images[:, :1]), r"must be torch\.uint8 \(N, 3"),
+        (lambda p: replace(p, labels=p.labels[:-1]), "must be torch.int64, one an image"),
+        (lambda p: replace(p, labels=p.labels.float()), "must be torch.int64"),
+        (lambda p: replace(p, labels=p.labels - 100), "labels go from -100 to -91"),
+        (lambda p: replace(p, labels=p.labels + 1), "go from 1 to 10; of 10 classes"),
+        (lambda p: replace(p, images=p.images[:0], labels=p.labels[:0]), "There are no"),
+    ],
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_data_that_no_network_can_be_trained_on_is_told_so(part, change, words, few_shapes):
+    plain = data.load_images("shapes")
+    plain.check()
+    with pytest.raises(ValueError, match=words):
+        replace(plain, **{part: change(getattr(plain, part))}).check()
+    with pytest.raises(ValueError, match="must be numbers"):
+        replace(plain, mean=(0.5, float("nan"), 0.5)).check()
 
 
 def test_importing_the_module_imports_no_torchvision_and_prints_nothing():

@@ -13,7 +13,7 @@ from common.experiments import runs, shipped
 from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
 from common.reports import comparison_table
-from common.training.history import History
+from common.training.history import History, Score, epoch_row
 from common.training.recipes import Recipe
 from common.training.state import TrainingState
 
@@ -87,10 +87,10 @@ def test_runs_trained_as_one_are_not_lost_if_one_cannot_be_written(tmp_path, mon
     seeds = [replace(RUNS[0], recipe=replace(RECIPE, seed=seed)) for seed in (1, 2)]
     save = runs.save_weights
 
-    def once(model, path, history, **about):
+    def once(model, path, history, data):
         if history.seed == 2:
             raise OSError("No space left on device")
-        return save(model, path, history, **about)
+        return save(model, path, history, data)
 
     monkeypatch.setattr(runs, "save_weights", once)
     with pytest.raises(OSError, match="No space left"):
@@ -215,7 +215,7 @@ def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypa
 def test_the_shown_run_is_one_whose_weights_are_there(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "results_folder", lambda _: tmp_path)
     for seed, accuracy in ((1, 80.0), (2, 85.0), (3, 90.0)):
-        row = {"epoch": 1, "test_accuracy": accuracy}
+        row = epoch_row(1, 0.1, Score(1.0, accuracy), Score(1.0, accuracy), 1.0)
         history = History("course", "batch", 1, replace(RECIPE, seed=seed), "x", epochs=[row])
         history.train_accuracy = accuracy
         history.save(tmp_path / f"course-batch-seed{seed}.json")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from common.lesson import EDITION
 from common.settings import ROOT
 
 NOTEBOOKS = {
@@ -46,9 +48,11 @@ def course(tmp_path) -> Path:
     root = tmp_path / "my copy of" / "the course"
     for lesson in NOTEBOOKS:
         (root / lesson / "results").mkdir(parents=True)
-        (root / lesson / "model.py").touch()
+        for name in ("model", "utils"):
+            (root / lesson / f"{name}.py").write_text(f"LESSON = {lesson!r}")
     (root / "common").mkdir()
     (root / "common" / "__init__.py").touch()
+    shutil.copy(ROOT / "common" / "lesson.py", root / "common")
     git("init", "--quiet", folder=root)
     git("add", ".", folder=root)
     author = ("-c", "user.name=a learner", "-c", "user.email=learner@example.org")
@@ -56,16 +60,22 @@ def course(tmp_path) -> Path:
     return root
 
 
-def run(cell: str, cwd: Path, fetch_from: Path | None = None) -> subprocess.CompletedProcess:
+def run(
+    cell: str, cwd: Path, fetch_from: Path | None = None, **more: str
+) -> subprocess.CompletedProcess:
     """Run ``cell`` in a fresh interpreter, its clone address led to ``fetch_from``."""
     address = next(word for word in cell.split('"') if word.startswith("https://"))
     # A folder that is not there, so that no test ever asks the network.
     source = fetch_from or cwd / "no such repository"
-    environment = os.environ | {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{source.as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address,
-    }
+    environment = (
+        os.environ
+        | {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{source.as_uri()}.insteadOf",
+            "GIT_CONFIG_VALUE_0": address,
+        }
+        | more
+    )
     return subprocess.run(
         # Isolated, so that neither the working directory nor PYTHONPATH does the cell's work.
         [sys.executable, "-I", "-c", cell + PROBE],
@@ -124,10 +134,82 @@ def test_takes_the_notebook_s_place_from_vs_code(course, tmp_path):
     assert list(workspace.iterdir()) == []
 
 
+def assert_one_sentence(outcome: subprocess.CompletedProcess, *words: str) -> None:
+    assert outcome.returncode != 0
+    assert "Traceback" not in outcome.stderr
+    last = outcome.stderr.splitlines()[-1]
+    for word in words:
+        assert word in last
+
+
 def test_says_what_to_do_when_the_course_cannot_be_fetched(tmp_path):
     empty = tmp_path / "an empty folder"
     empty.mkdir()
     outcome = run(setup_cell("Batch-Norm"), empty)
-    assert outcome.returncode != 0
-    assert "Could not fetch https://" in outcome.stderr
-    assert "open the notebook in the course's folder" in outcome.stderr
+    assert_one_sentence(outcome, "Could not fetch https://", ".zip, unpack it")
+
+
+def test_says_what_to_do_without_git(tmp_path):
+    empty = tmp_path / "no git here"
+    empty.mkdir()
+    outcome = run(setup_cell("Group-Norm"), empty, PATH=str(empty))
+    assert_one_sentence(outcome, "Could not fetch https://", ".zip, unpack it")
+
+
+@pytest.mark.parametrize("content", [".git/HEAD", "Batch-Norm/model.py"])
+def test_a_copy_that_is_old_or_was_cut_off_is_said_at_once(course, tmp_path, content):
+    old = tmp_path / "work" / "cifar10-norms" / content
+    old.parent.mkdir(parents=True)
+    old.write_text("ref: refs/heads/main")
+    outcome = run(setup_cell("Batch-Norm"), tmp_path / "work", fetch_from=course)
+    assert_one_sentence(outcome, f"delete {tmp_path / 'work' / 'cifar10-norms'}")
+    assert old.exists()
+
+
+def test_an_empty_left_over_folder_is_filled(course, tmp_path):
+    left = tmp_path / "work" / "cifar10-norms"
+    left.mkdir(parents=True)
+    outcome = run(setup_cell("Batch-Norm"), tmp_path / "work", fetch_from=course)
+    assert_ready(outcome, left, "Batch-Norm")
+
+
+def test_a_notebook_of_another_edition_is_told_so(course):
+    cell = setup_cell("Layer-Norm").replace(f"edition={EDITION}", f"edition={EDITION + 1}")
+    assert_one_sentence(run(cell, course), str(course), "different editions")
+
+
+def test_the_notebooks_are_of_the_present_edition():
+    assert f"edition={EDITION}" in setup_cell("Batch-Norm")
+
+
+SAY = "\nimport model, utils\nprint(model.LESSON, utils.LESSON)\n"
+
+
+def test_two_lessons_in_one_kernel_have_their_own_modules(course):
+    cells = [setup_cell(lesson) + SAY for lesson in ("Batch-Norm", "Group-Norm")]
+    outcome = run("".join(cells), course)
+    assert outcome.stdout.splitlines()[:2] == ["Batch-Norm Batch-Norm", "Group-Norm Group-Norm"]
+    assert_ready(outcome, course, "Group-Norm")
+
+
+@pytest.mark.parametrize("origin", ["file", "nowhere"])
+def test_modules_of_the_same_names_from_elsewhere_are_left(course, tmp_path, origin):
+    other = tmp_path / "start-up"
+    (other / "common").mkdir(parents=True)
+    for name in ("utils.py", "model.py", "common/__init__.py", "common/settings.py"):
+        (other / name).write_text("LESSON = 'none'")
+    bring = {
+        "file": f"import sys; sys.path.insert(0, {str(other)!r})\nimport utils, common.settings\n",
+        "nowhere": "import sys, types; sys.modules['utils'] = types.ModuleType('utils')\n",
+    }
+    say = SAY + "import common, sys; print(common.__file__, 'common.settings' in sys.modules)\n"
+    outcome = run(bring[origin] + setup_cell("Layer-Norm") + say, course)
+    said = outcome.stdout.splitlines()
+    assert said[:2] == ["Layer-Norm Layer-Norm", f"{course / 'common' / '__init__.py'} False"]
+
+
+def test_run_again_the_cell_keeps_the_modules_that_are_in_use(course):
+    cell = setup_cell("Batch-Norm")
+    keep = "\nimport model, common\nbefore = model, common\n"
+    outcome = run(cell + keep + cell + "\nimport model\nprint(before == (model, common))", course)
+    assert outcome.stdout.splitlines()[0] == "True", outcome.stderr

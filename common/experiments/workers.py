@@ -1,0 +1,53 @@
+"""Processes that train: they end with the one that began them, and no run is trained twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+from common.files import locked
+
+
+def end_with(parent: int) -> None:
+    """End this process, from now on, as soon as the process ``parent`` that began it is no more.
+
+    A killed command cannot end its workers, and these would train on for hours, side by side with
+    those of the command's next start. Does nothing in a process that another one began (on a
+    cluster, or in ``parent`` itself).
+    """
+    if os.getppid() != parent:
+        return
+    process = psutil.Process(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent and process.is_running():  # Windows keeps the old number
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end with parent").start()
+
+
+@contextlib.contextmanager
+def alone(files: Sequence[Path]) -> Iterator[None]:
+    """Keep other processes from making the same files; waits, and says so, while one does.
+
+    Where nothing can be locked (some network disks) it lets everyone in.
+    """
+    locks = [path.with_name(f".{path.name}.lock") for path in sorted(files)]
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(NotImplementedError):
+            for lock in locks:
+                stack.enter_context(locked(lock, f"is training {lock.name[1:].split('.json')[0]}"))
+        try:
+            yield
+        finally:
+            for lock, path in zip(locks, sorted(files), strict=True):
+                if path.exists():  # made: whoever waits for the lock has no more need of it
+                    with contextlib.suppress(OSError):  # Windows removes no open file
+                        lock.unlink()

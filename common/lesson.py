@@ -1,0 +1,36 @@
+"""What a lesson's first cell does once it has found the course: the lesson's own modules, always.
+
+The cell runs this file by its path, before anything of the course is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+EDITION = 2  # of lessons and common together: raise it when one needs the other's newer version
+
+
+def enter(lesson: str, edition: int) -> None:
+    """Work in the lesson's folder, with its ``model`` and ``utils`` and this course's ``common``.
+
+    Modules of these names that came from elsewhere are forgotten: another lesson may have been
+    opened in the same kernel, and what a start-up file imports may be called ``utils``. Ends the
+    cell with one sentence if the notebook belongs to another ``edition`` of the course.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if edition != EDITION:
+        sys.exit(
+            f"This notebook and the course in {root} are of different editions. Get the newer one "
+            "of both: git pull there, or delete that folder and run this cell again."
+        )
+    here = root / lesson
+    own = {"model": here, "utils": here, "common": root / "common"}
+    for name, module in list(sys.modules.items()):
+        if folder := own.get(name.partition(".")[0]):
+            file = getattr(module, "__file__", None)
+            if not file or folder not in Path(file).resolve().parents:
+                del sys.modules[name]
+    sys.path[:] = dict.fromkeys([str(here), str(root), *sys.path])
+    os.chdir(here)
