@@ -6,7 +6,7 @@
 cuts batches, and ``compression.py`` stores images as JPEG once more.
 """
 
-from common.data.batches import Batches, Normaliser
+from common.data.batches import Batches, Normaliser, resized
 from common.data.compression import check_quality, compress, describe
 from common.data.images import folder_name, load_images
 from common.data.splits import first_images, hold_out
@@ -25,4 +25,5 @@ __all__ = [
     "folder_name",
     "hold_out",
     "load_images",
+    "resized",
 ]

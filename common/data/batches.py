@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 
 if TYPE_CHECKING:
     from common.data.types import ImageSet
@@ -40,12 +41,38 @@ class Normaliser:
         return images.float().sub(self.shift).mul(self.scale).contiguous(memory_format=self.layout)
 
 
+def resized(images: torch.Tensor, size: int | None) -> torch.Tensor:
+    """Float images ``(N, C, H, W)`` with their shorter side brought down to ``size`` pixels.
+
+    Bilinear and without aliasing: a new pixel is a weighted mean of the old ones it covers. Images
+    that are no larger, and all where ``size`` is None, are returned as they are.
+    """
+    height, width = images.shape[-2:]
+    shorter = min(height, width)
+    if size is None or size >= shorter:
+        return images
+    # What a column of pixels becomes is linear in it, so the whole is two matrix products; these
+    # are faster than interpolating each batch, and every device has them.
+    rows, columns = (
+        F.interpolate(torch.eye(old)[None, None], (new, old), mode="bilinear", antialias=True)[0, 0]
+        for old, new in ((n, round(n * size / shorter)) for n in (height, width))
+    )
+    smaller = rows.to(images.device) @ images @ columns.T.to(images.device)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        smaller = smaller.contiguous(memory_format=torch.channels_last)
+    return smaller
+
+
 class Batches:
     """Shuffled, augmented training batches, ``(x, y)`` with x float32 ``(N, C, H, W)``.
 
     A last batch that would be smaller than the others is left out, so that each step averages
     over the same number of images. Every random choice of an epoch is drawn at once, on the CPU,
     so a seed gives the same images on every device.
+
+    With ``flip`` an image is mirrored or not by chance, anew in each epoch. With ``alternating``
+    chance decides once, for the first epoch; from then on the image is mirrored in every other one,
+    so that no two epochs in a row show it the same way round (Jordan, 2024).
 
     Raises ``ValueError`` if there are fewer images than one batch needs, or if the shift is
     negative or not smaller than the images.
@@ -60,6 +87,7 @@ class Batches:
         batch_size: int,
         shift: int = 2,
         flip: bool = True,
+        alternating: bool = False,
         randaugment: bool = False,
         device: torch.device | None = None,
     ) -> None:
@@ -75,7 +103,8 @@ class Batches:
                 f"A shift of {shift} pixels does not suit images of {height}×{width}; "
                 f"choose 0 to {min(height, width) - 1}."
             )
-        self.batch_size, self.flip, self.shift, self.device = batch_size, flip, shift, device
+        self.batch_size, self.shift, self.device = batch_size, shift, device
+        self.flip, self.alternating = flip, alternating
         self.labels = images.labels.to(device)
         self.images = images.images.to(device)
         # One line for each possible shift: the row (column) that every row (column) is taken from.
@@ -93,33 +122,44 @@ class Batches:
         """Batches in an epoch."""
         return len(self.labels) // self.batch_size
 
-    def epoch(self, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """One pass over the images; ``generator`` is a CPU generator."""
-        for x, y in self.together([generator]):
+    def epoch(
+        self, generator: torch.Generator, number: int = 1, size: int | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One pass over the images; ``generator`` is a CPU generator.
+
+        ``number`` counts the epochs from 1, for ``alternating``; the images are ``resized`` to
+        ``size`` at the very end.
+        """
+        for x, y in self.together([generator], number, size):
             yield x[0], y[0]
 
     def together(
-        self, generators: Sequence[torch.Generator]
+        self, generators: Sequence[torch.Generator], number: int = 1, size: int | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """K passes at once, each as its own generator draws it: x ``(K, N, C, H, W)``."""
         order, down, right, mirrored = (
             torch.stack(draws).to(self.device)
-            for draws in zip(*map(self._draw, generators), strict=True)
+            for draws in zip(*(self._draw(g, number) for g in generators), strict=True)
         )
         shape = len(generators), self.batch_size
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             now = slice(start, start + self.batch_size)
             index = order[:, now].flatten()
             chosen = (draws[:, now].flatten() for draws in (down, right, mirrored))
-            x = self.normalise(self.augment(index, *chosen))
+            x = resized(self.normalise(self.augment(index, *chosen)), size)
             yield x.unflatten(0, shape), self.labels[index].view(shape)
 
-    def _draw(self, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    def _draw(self, generator: torch.Generator, number: int) -> tuple[torch.Tensor, ...]:
         """Every random choice of an epoch: the images' order, and each one's shift and flip."""
         count = len(self.labels)
         offsets = torch.randint(2 * self.shift + 1, (2, count), generator=generator)
         mirrored = torch.rand(count, generator=generator) < (0.5 if self.flip else 0.0)
         order = torch.randperm(count, generator=generator)
+        if self.flip and self.alternating:
+            # From a source of its own, which any epoch can ask again: nothing has to be kept.
+            first = torch.Generator().manual_seed(generator.initial_seed() + 1_000_003)
+            of_images = (torch.rand(count, generator=first) < 0.5) ^ (number % 2 == 0)
+            mirrored = of_images[order]
         return order, *offsets, mirrored
 
     def first(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ those of three public repositories, ``candidates.py`` what the search tried, ``b
 they share, and ``summary.py`` torchsummary's table of any of them.
 """
 
-from common.networks.blocks import Residual
+from common.networks.blocks import SMALLEST_IMAGE, Residual
 from common.networks.candidates import CANDIDATES, Candidate, Stage
 from common.networks.course import CourseNetwork
 from common.networks.registry import NETWORKS, Network, build, builder, count_parameters
@@ -14,6 +14,7 @@ from common.networks.summary import parameters_missed, skips_missed, summary
 __all__ = [
     "CANDIDATES",
     "NETWORKS",
+    "SMALLEST_IMAGE",
     "Candidate",
     "CourseNetwork",
     "Network",

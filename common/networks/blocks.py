@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 SMALLEST_IMAGE = 16
+
+
+def convolution(norm: str, inputs: int, outputs: int, kernel: int = 1, **more: Any) -> nn.Conv2d:
+    """A convolution with a norm beside it: without bias, for the norm brings a shift a channel.
+
+    Where ``norm`` is ``none`` it has a bias in the shift's place, which starts at 0 as that does: a
+    network that could not shift its maps at all would lose for more than the want of a norm.
+    ``more`` is passed to ``nn.Conv2d``.
+    """
+    layer = nn.Conv2d(inputs, outputs, kernel, bias=False, **more)
+    if norm == "none":
+        # Afterwards, so that the weights of one seed are the same with and without norm.
+        layer.bias = nn.Parameter(torch.zeros(outputs))
+    return layer
 
 
 class Residual(nn.Sequential):

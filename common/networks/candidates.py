@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from common.networks.blocks import Residual
+from common.networks.blocks import Residual, convolution
 from common.norms import make_norm
 
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU}
@@ -169,11 +169,16 @@ class _Parts:
     def activation(self) -> nn.Module:
         return ACTIVATIONS[self.candidate.activation]()
 
+    def convolution(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, **more: int
+    ) -> nn.Conv2d:
+        return convolution(self.norm_kind, inputs, outputs, kernel, stride=stride, **more)
+
     def looks_around(
         self, inputs: int, outputs: int, stride: int = 1, depthwise: bool = False
     ) -> nn.Conv2d:
         kernel, groups = self.candidate.kernel, inputs if depthwise else 1
-        return _convolution(inputs, outputs, kernel, stride, kernel // 2, groups)
+        return self.convolution(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)
 
     def squeeze(self, channels: int) -> list[nn.Module]:
         hidden = self.candidate.squeeze
@@ -184,10 +189,10 @@ class _Parts:
 
     def stem(self) -> nn.Sequential:
         first, *second = self.candidate.stem
-        layers = [_convolution(3, first, 3, padding=1)]
+        layers = [self.convolution(3, first, 3, padding=1)]
         for width in second:
             layers += [self.norm(first), self.activation()]
-            layers.append(_convolution(first, width, 3, stride=2, padding=1))
+            layers.append(self.convolution(first, width, 3, stride=2, padding=1))
         if self.candidate.block == "inverted":  # the others begin with a norm of their own
             layers.append(self.norm(self.candidate.stem[-1]))
             if not second:
@@ -195,17 +200,11 @@ class _Parts:
         return nn.Sequential(*layers)
 
 
-def _convolution(
-    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, padding: int = 0, groups: int = 1
-) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
-
-
-def _pooled_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module | None:
+def _pooled_shortcut(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module | None:
     """What takes a block's input to the shape of its output; None where that is the same."""
     layers = [nn.AvgPool2d(stride)] if stride > 1 else []
     if inputs != outputs:
-        layers.append(_convolution(inputs, outputs))
+        layers.append(parts.convolution(inputs, outputs))
     return nn.Sequential(*layers) if layers else None
 
 
@@ -222,7 +221,7 @@ def _pre_activation(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn
         parts.activation(),
         parts.looks_around(outputs, outputs),
     )
-    return Residual(body, _pooled_shortcut(inputs, outputs, stride))
+    return Residual(body, _pooled_shortcut(parts, inputs, outputs, stride))
 
 
 def _inverted(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -232,14 +231,14 @@ def _inverted(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Modul
     """
     wide = parts.wide(inputs)
     body = nn.Sequential(
-        _convolution(inputs, wide),
+        parts.convolution(inputs, wide),
         parts.norm(wide),
         parts.activation(),
         parts.looks_around(wide, wide, stride, depthwise=True),
         parts.norm(wide),
         parts.activation(),
         *parts.squeeze(wide),
-        _convolution(wide, outputs),
+        parts.convolution(wide, outputs),
         parts.norm(outputs),
     )
     return Residual(body) if inputs == outputs and stride == 1 else body
@@ -253,14 +252,14 @@ def _one_wide_norm(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.
     wide = parts.wide(outputs)
     body = nn.Sequential(
         parts.norm(inputs),
-        _convolution(inputs, wide),
+        parts.convolution(inputs, wide),
         parts.looks_around(wide, wide, stride, depthwise=True),
         parts.norm(wide),
         parts.activation(),
         *parts.squeeze(wide),
-        _convolution(wide, outputs),
+        parts.convolution(wide, outputs),
     )
-    return Residual(body, _pooled_shortcut(inputs, outputs, stride))
+    return Residual(body, _pooled_shortcut(parts, inputs, outputs, stride))
 
 
 def _convnext(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -274,15 +273,17 @@ def _convnext(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Modul
         nn.Sequential(
             parts.looks_around(outputs, outputs, depthwise=True),
             parts.norm(outputs),
-            _convolution(outputs, wide),
+            parts.convolution(outputs, wide),
             parts.activation(),
             *parts.squeeze(wide),
-            _convolution(wide, outputs),
+            parts.convolution(wide, outputs),
         )
     )
     if inputs == outputs and stride == 1:
         return block
-    return nn.Sequential(parts.norm(inputs), _convolution(inputs, outputs, stride, stride), block)
+    return nn.Sequential(
+        parts.norm(inputs), parts.convolution(inputs, outputs, stride, stride), block
+    )
 
 
 def _gated(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -295,14 +296,14 @@ def _gated(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module:
     block = Residual(
         nn.Sequential(
             parts.norm(outputs),
-            _convolution(outputs, 2 * wide),
+            parts.convolution(outputs, 2 * wide),
             Gate(looks_around, parts.activation()),
-            _convolution(wide, outputs),
+            parts.convolution(wide, outputs),
         )
     )
     if inputs == outputs and stride == 1:
         return block
-    return nn.Sequential(_convolution(inputs, outputs, stride, stride), block)
+    return nn.Sequential(parts.convolution(inputs, outputs, stride, stride), block)
 
 
 BLOCKS = {

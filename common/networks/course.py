@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from common.networks.blocks import Residual
+from common.networks.blocks import Residual, convolution
 from common.norms import make_norm
 
 
@@ -13,8 +13,9 @@ class CourseNetwork(nn.Module):
 
     Takes ``(N, 3, H, W)`` with ``H`` and ``W`` from 16 up and returns logits ``(N, classes)``.
     Two networks that differ in ``norm`` differ in their norm layers and in nothing else: the
-    other layers have the same names, the same shapes and, under the same seed, the same values.
-    49,578 parameters with ten classes and batch, group or layer norm.
+    other layers have the same names, the same shapes and, under the same seed, the same values
+    (without norm the convolutions have biases besides, see ``convolution``). 49,578 parameters
+    with ten classes and batch, group or layer norm.
 
     Attributes:
         stem: two 3×3 convolutions, 3 → 16 channels at full size and 16 → 24 at half size.
@@ -35,10 +36,10 @@ class CourseNetwork(nn.Module):
         super().__init__()
         first, channels = self.STEM
         self.stem = nn.Sequential(
-            nn.Conv2d(3, first, 3, padding=1, bias=False),
+            convolution(norm, 3, first, 3, padding=1),
             make_norm(norm, first, groups),
             nn.SiLU(),
-            nn.Conv2d(first, channels, 3, stride=2, padding=1, bias=False),
+            convolution(norm, first, channels, 3, stride=2, padding=1),
             make_norm(norm, channels, groups),
         )
         blocks = []
@@ -61,13 +62,13 @@ class CourseNetwork(nn.Module):
     ) -> nn.Module:
         """Widen with a 1×1 convolution, look around with a depthwise 3×3 one, narrow again."""
         body = nn.Sequential(
-            nn.Conv2d(inputs, wide, 1, bias=False),
+            convolution(norm, inputs, wide),
             make_norm(norm, wide, groups),
             nn.SiLU(),
-            nn.Conv2d(wide, wide, 3, stride, padding=1, groups=wide, bias=False),
+            convolution(norm, wide, wide, 3, stride=stride, padding=1, groups=wide),
             make_norm(norm, wide, groups),
             nn.SiLU(),
-            nn.Conv2d(wide, outputs, 1, bias=False),
+            convolution(norm, wide, outputs),
             make_norm(norm, outputs, groups),
         )
         return Residual(body) if inputs == outputs and stride == 1 else body

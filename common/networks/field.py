@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.networks.blocks import Residual
+from common.networks.blocks import Residual, convolution
 from common.norms import make_norm
 
 WHOLE_MAP = "the whole map"
@@ -211,7 +211,9 @@ class _Builder:
     def _convolution(
         self, channels: int, kernel: int, padding: int = 0, stride: int = 1
     ) -> nn.Conv2d:
-        layer = nn.Conv2d(self.channels, channels, kernel, stride, padding, bias=False)
+        layer = convolution(
+            self.norm, self.channels, channels, kernel, stride=stride, padding=padding
+        )
         self.channels = channels
         self.size = (self.size + 2 * padding - kernel) // stride + 1
         return layer

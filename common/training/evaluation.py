@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.data import Normaliser
+from common.data import Normaliser, resized
 from common.training.history import Score
 
 if TYPE_CHECKING:
@@ -22,12 +22,14 @@ def predict(
     *,
     device: str | torch.device | None = None,
     batch_size: int | None = None,
+    size: int | None = None,
 ) -> torch.Tensor:
     """The model's outputs for ``images`` in evaluation mode: float32 ``(N, classes)`` on the CPU.
 
     The model is moved to ``device`` (by default it stays where it is) and its training flag is
     put back afterwards. ``batch_size`` is 250 on a CPU, where larger ones only take more memory
-    than a training step, and 2,000 elsewhere.
+    than a training step, and 2,000 elsewhere. ``size`` is the shorter side, in pixels, that the
+    images are brought down to first (by default they stay as they are).
     """
     device = torch.device(device) if device else next(model.parameters()).device
     batch_size = batch_size or (250 if device.type == "cpu" else 2000)
@@ -37,7 +39,10 @@ def predict(
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [model(normalise(x.to(device))) for x in images.images.split(batch_size)]
+            parts = [
+                model(resized(normalise(x.to(device)), size))
+                for x in images.images.split(batch_size)
+            ]
             return torch.cat(parts).float().cpu()
     finally:
         model.train(was_training)
@@ -49,14 +54,15 @@ def evaluate(
     data: ImageData,
     *,
     device: str | torch.device | None = None,
+    size: int | None = None,
 ) -> Score:
     """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode.
 
-    Raises ``ValueError`` if there is no image.
+    ``device`` and ``size`` are those of ``predict``. Raises ``ValueError`` if there is no image.
     """
     if not len(images):
         raise ValueError("There are no images to evaluate the network on; give at least one.")
-    outputs = predict(model, images, data, device=device)
+    outputs = predict(model, images, data, device=device, size=size)
     loss = F.cross_entropy(outputs, images.labels).item()
     right = (outputs.argmax(1) == images.labels).sum().item()
     return Score(loss, 100 * right / len(images.labels))

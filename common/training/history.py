@@ -57,7 +57,8 @@ class History:
         epochs: one dictionary an epoch: ``epoch`` (from 1), ``learning_rate`` (at its end),
             ``train_loss`` and ``train_accuracy`` (running averages over augmented batches while
             the weights move), ``test_loss`` and ``test_accuracy`` (evaluation mode, after the
-            epoch), ``seconds`` (training alone). Accuracies are in %.
+            epoch, on images of the size that was trained on in it), ``seconds`` (training alone).
+            Accuracies are in %.
         train_loss, train_accuracy: of the whole training set, in evaluation mode and without
             augmentation, after the last epoch: the "train accuracy" of every table.
         seconds: of the whole run, evaluations included.

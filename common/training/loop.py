@@ -74,6 +74,9 @@ def fit(
 ) -> History:
     """Train ``model`` on ``data.train`` and evaluate it on ``data.test`` after each epoch.
 
+    Where the recipe's first epochs show smaller images, the test images of these epochs are as
+    small: batch norm's running statistics, for one, belong to the size they were collected at.
+
     The model is trained in place, ends on the training device in evaluation mode and may return
     logits or log-probabilities ``(N, classes)``: cross-entropy is the same for both. The
     environment may ask for a compiled step or for bfloat16 (see ``common.settings``).
@@ -93,7 +96,8 @@ def fit(
 
     Raises:
         ValueError: images, labels or outputs that no network can be trained on; a batch size above
-            the number of images; an unknown ``progress``; a checkpoint of another run, or damaged.
+            the number of images; smaller images for a network that takes one size only; an unknown
+            ``progress``; a checkpoint of another run, or damaged.
         Diverged: the loss became infinite or not a number.
         Interrupted: somebody stopped it; the message says what is kept.
     """
@@ -107,7 +111,7 @@ def fit(
     model.to(device)
     if device.type == "cpu":
         model.to(memory_format=torch.channels_last)
-    batches = make_batches(data, recipe, device)
+    batches = make_batches(model, data, recipe, device)
     check_outputs(model, batches.first()[0], len(data.classes))
     history = new_history(model, data, recipe, device, network, norm)
     watcher = Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
@@ -173,8 +177,21 @@ def check_outputs(model: nn.Module, x: Tensor, classes: int) -> None:
         )
 
 
-def make_batches(data: ImageData, recipe: Recipe, device: torch.device) -> Batches:
-    """The training images, cut and augmented as the recipe says."""
+def make_batches(
+    model: nn.Module, data: ImageData, recipe: Recipe, device: torch.device
+) -> Batches:
+    """The training images, cut and augmented as the recipe says.
+
+    Raises ``ValueError`` for a recipe with smaller images than the model takes.
+    """
+    only = getattr(model, "image_size", None)
+    if recipe.sizes and only is not None:
+        asked = ", ".join(map(str, recipe.sizes))
+        raise ValueError(
+            f"This network was built for images of {only}×{only} pixels and takes no others, but "
+            f"the recipe's first epochs show them at {asked}: train it with "
+            "sizes=(), or choose a network that takes any size, such as 'course'."
+        )
     return Batches(
         data.train,
         data.mean,
@@ -182,6 +199,7 @@ def make_batches(data: ImageData, recipe: Recipe, device: torch.device) -> Batch
         batch_size=recipe.batch_size,
         shift=recipe.shift,
         flip=recipe.flip,
+        alternating=recipe.alternating,
         randaugment=recipe.augmentation == "randaugment",
         device=device,
     )
@@ -225,10 +243,11 @@ def _one_epoch(
     Raises ``Diverged`` if the loss is no number any more.
     """
     started, epoch = time.perf_counter(), len(history.epochs) + 1
+    size = run.recipe.size(epoch)
     run.model.train()
     # Summed on the device: reading a number from a GPU makes it wait for everything before it.
     total = torch.zeros(2, device=device)
-    for x, y in batches.epoch(run.generators[0]):
+    for x, y in batches.epoch(run.generators[0], epoch, size):
         total += run.step(x, y)
         watcher.step_done(epoch, total)
     loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
@@ -237,7 +256,7 @@ def _one_epoch(
         raise Diverged(history)
     seconds = time.perf_counter() - started
     run.end_epoch(loss)
-    test = evaluate(run.evaluated(), data.test, data, device=device)
+    test = evaluate(run.evaluated(), data.test, data, device=device, size=size)
     train = Score(loss, 100 * accuracy)
     history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
 

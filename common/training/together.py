@@ -113,7 +113,7 @@ def fit_together(
     device = settings.pick_device(str(device) if device else None)
     for model in models:
         model.to(device)
-    batches = make_batches(data, recipes[0], device)
+    batches = make_batches(models[0], data, recipes[0], device)
     check_outputs(models[0], batches.first()[0], len(data.classes))
     histories = [
         replace(new_history(model, data, recipe, device, network, norm), together=len(models))
@@ -201,11 +201,11 @@ def _one_epoch(
     epoch: int,
 ) -> None:
     """Train all for one epoch, then evaluate each: a line more in every history, or a failure."""
-    device = batches.device
+    device, size = batches.device, run.recipe.size(epoch)
     started = time.perf_counter()
     run.model.train()
     total = torch.zeros(2, len(models), device=device)
-    for x, y in batches.together(run.generators):
+    for x, y in batches.together(run.generators, epoch, size):
         total += run.step(x, y)
     means = (total / (len(batches) * batches.batch_size)).T.tolist()
     seconds = (time.perf_counter() - started) / len(models)
@@ -213,6 +213,6 @@ def _one_epoch(
     for model, history, (loss, accuracy) in zip(models, histories, means, strict=True):
         history.failure = history.failure or divergence(loss, epoch, history.recipe)
         if not history.failure:
-            test = evaluate(model, data.test, data, device=device)
+            test = evaluate(model, data.test, data, device=device, size=size)
             train = Score(loss, 100 * accuracy)
             history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))

@@ -184,15 +184,20 @@ def test_the_three_norms_cost_the_same_parameters(network):
     assert len({count_parameters(build(network, norm)) for norm in KINDS[:3]}) == 1
 
 
-def test_no_norm_takes_away_the_norms_parameters_only():
+def test_no_norm_takes_away_the_norms_and_leaves_a_shift_to_the_convolutions():
     torch.manual_seed(1)
     with_norm = build(norm="layer")
     torch.manual_seed(1)
-    without = dict(build(norm="none").named_parameters())
+    plain = build(norm="none")
+    without = dict(plain.named_parameters())
     of_norms = {id(p) for layer in norm_layers(with_norm) for p in layer.parameters()}
     rest = {name: p for name, p in with_norm.named_parameters() if id(p) not in of_norms}
-    assert rest.keys() == without.keys()
     assert all(torch.equal(rest[name], without[name]) for name in rest)
+    shifts = {name: value for name, value in without.items() if name not in rest}
+    convolutions = {f"{n}.bias" for n, m in plain.named_modules() if isinstance(m, nn.Conv2d)}
+    assert shifts.keys() == convolutions
+    assert not any(value.any() for value in shifts.values())
+    assert count_parameters(plain) < count_parameters(with_norm)
 
 
 def test_a_seed_gives_the_same_network_again():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common.data.batches import Batches
+from common.data.batches import Batches, resized
 from common.data.images import load_images
 from common.data.types import ImageData, ImageSet
 from common.training import loop
@@ -70,7 +70,12 @@ def test_one_seed_gives_one_result_and_another_seed_another(trained, data):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimiser": "muon", "average": 0.9}, {"schedule": "plateau"}]
+    "changes",
+    [
+        {},
+        {"optimiser": "muon", "average": 0.9},
+        {"schedule": "plateau", "sizes": (16,), "alternating": True},
+    ],
 )
 def test_an_interrupted_run_ends_as_if_it_had_not_been(data, tmp_path, monkeypatch, changes):
     recipe = replace(RECIPE, **changes)
@@ -160,6 +165,10 @@ def test_a_batch_of_one_value_a_channel_is_refused_by_batch_norm(data):
         ({"epochs": 0}, "epochs is 0; it must be 1 or more"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"label_smoothing": 1.0}, "below 1"),
+        ({"flip": False, "alternating": True}, "alternating is True; it must be off where flip is"),
+        ({"sizes": 16}, "sizes is 16; it must be a tuple"),
+        ({"sizes": (8,)}, r"sizes is \(8,\); it must be .*whole numbers from 16 up"),
+        ({"sizes": (16, 24)}, "shorter than the 2 epochs"),
     ],
 )
 def test_a_recipe_names_what_is_wrong(change, words):
@@ -262,6 +271,59 @@ def test_without_shift_and_flip_the_images_are_untouched(data):
     assert x.mean((0, 2, 3)).abs().max() < 0.5  # normalised with the full set's statistics
     raw = data.train.images.float().sub(batches.normalise.shift).mul(batches.normalise.scale)
     assert torch.allclose(x.sum().double(), raw.sum().double(), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("flip", "alternating"), [(True, True), (True, False), (False, False)])
+def test_alternating_mirrors_every_image_in_every_other_epoch(data, flip, alternating):
+    batches = Batches(
+        data.train,
+        data.mean,
+        data.std,
+        batch_size=96,
+        shift=0,
+        flip=flip,
+        alternating=alternating,
+    )
+    generator, views = torch.Generator().manual_seed(0), []
+    for number in range(1, 4):
+        twin = torch.Generator().manual_seed(0).set_state(generator.get_state())
+        order = batches._draw(twin, number)[0]
+        x, _ = next(batches.epoch(generator, number))
+        views.append(x[order.argsort()])  # the images in the order of the data set
+    as_they_are = batches.normalise(data.train.images)
+    mirrored = torch.stack([(x != as_they_are).any((1, 2, 3)) for x in views])
+    assert (mirrored.any() and not mirrored.all()) == flip
+    changes = (mirrored[1:] != mirrored[:-1]).float().mean()
+    assert (0.3 < changes < 0.7) if flip and not alternating else changes == float(alternating)
+    assert torch.equal(mirrored[0], mirrored[2]) == (alternating or not flip)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 3, 40, 20)])
+def test_images_are_resized_as_torch_does_it(shape):
+    x = torch.randn(shape)
+    size = [n * 16 // min(shape[2:]) for n in shape[2:]]
+    expected = F.interpolate(x, size, mode="bilinear", antialias=True)
+    torch.testing.assert_close(resized(x, 16), expected)
+    last = resized(x.contiguous(memory_format=torch.channels_last), 16)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert resized(x, 40) is resized(x, None) is x
+
+
+def test_the_first_epochs_are_trained_and_tested_at_their_sizes(data, monkeypatch):
+    recipe, seen = replace(RECIPE, sizes=(20,)), []
+    model = seeded_model("course", "batch", data, seed=1)
+    model.register_forward_pre_hook(lambda m, x: seen.append((m.training, x[0].shape[-1])))
+    history = fit(model, data, recipe, progress="none")
+    in_order = list(dict.fromkeys(seen))
+    assert in_order == [(training, size) for size in (20, 32) for training in (True, False)]
+    assert History.from_json(history.to_json()) == history
+    assert replace(recipe, epochs=4, sizes=(16, 20, 24)).shortened().sizes == (16,)
+
+
+def test_a_network_for_one_size_is_not_trained_on_smaller_images(data):
+    model = seeded_model("plain-18k", "batch", data, seed=1)
+    with pytest.raises(ValueError, match=r"built for images of 32×32 .*first epochs .* at 16: .*"):
+        fit(model, data, replace(RECIPE, sizes=(16,)), progress="none")
 
 
 def test_randaugment_changes_images_but_not_their_shape(data):
