@@ -314,7 +314,7 @@ def test_the_first_epochs_are_trained_and_tested_at_their_sizes(data, monkeypatc
     model = seeded_model("course", "batch", data, seed=1)
     model.register_forward_pre_hook(lambda m, x: seen.append((m.training, x[0].shape[-1])))
     history = fit(model, data, recipe, progress="none")
-    in_order = list(dict.fromkeys(seen))
+    in_order = list(dict.fromkeys(seen[1:]))  # the first look is at what the network returns
     assert in_order == [(training, size) for size in (20, 32) for training in (True, False)]
     assert History.from_json(history.to_json()) == history
     assert replace(recipe, epochs=4, sizes=(16, 20, 24)).shortened().sizes == (16,)
