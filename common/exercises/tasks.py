@@ -82,7 +82,11 @@ class Task:
         """What an error in the learner's code usually means here."""
         shape = ", ".join(map(str, LAYOUTS[self.layout].shape))
         return hint_for(
-            error, line, self.layout, f"call your function on torch.randn({shape}) in a new cell"
+            error,
+            line,
+            self.layout,
+            f"call your function on torch.randn({shape}) in a new cell",
+            affine="gamma" in self.arguments,
         )
 
     def turned(self, i: Inputs, got: Results) -> Iterator[tuple[Results, str]]:

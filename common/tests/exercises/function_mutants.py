@@ -216,6 +216,11 @@ def groups_flat(x, groups):
     return mean, variance
 
 
+def mean_without_its_axes(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean).square().mean((0, 2, 3))
+
+
 def last_axes(x, gamma, beta, eps=1e-5):
     return F.layer_norm(x, gamma.shape, gamma, beta, eps)
 
@@ -226,6 +231,12 @@ def rms_and_beta(x, gamma, beta, eps=1e-5):
 
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant(
+        "mean without its axes",
+        checks.check_batch_statistics,
+        mean_without_its_axes,
+        ("where the mean is subtracted",),
+    ),
     Mutant(
         "groups last", checks.check_group_statistics, groups_last, ("comes behind it: reshape",)
     ),
