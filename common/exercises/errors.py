@@ -23,6 +23,7 @@ _FIT = {
         "it is."
     ),
 }
+_KEEP = "Keep the reduced axes where the mean is subtracted: x.mean(…, keepdim=True)."
 _ALREADY = (
     "The line that failed has the right view for x of shape (N, C, H, W): which shape does the "
     "other tensor have there? Print both .shape before it."
@@ -69,16 +70,17 @@ _ERRORS = [
 ]
 
 
-def hint_for(error: Exception, line: str, layout: str, ask: str) -> str:
+def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = True) -> str:
     """What usually causes an error like this one.
 
     line: the learner's line that it comes from, "" if it is none of theirs. layout: of the
-    exercise. ask: what to try in order to see more, as in "call your function on …".
+    exercise; affine: whether it has gamma and beta. ask: what to try in order to see more, as in
+    "call your function on …".
     """
     text = str(error)
     if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
         already = "view(1, -1, 1, 1)" in line or "[None, :, None, None]" in line
-        return _SHAPES + (_ALREADY if already else _FIT[layout])
+        return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint

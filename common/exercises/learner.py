@@ -221,8 +221,12 @@ def line_of(error: BaseException) -> str:
         return ""
     # A cell's code has a file name, but no file.
     path = Path(frame.filename)
-    where = f" of {path.name}" if path.is_file() else ""
-    return f"Line {frame.lineno}{where}: {frame.line}" if frame.line else f"Line {frame.lineno}."
+    where = f" of {path.name if path.is_file() else 'the cell'}"
+    return (
+        f"Line {frame.lineno}{where}: {frame.line}"
+        if frame.line
+        else f"Line {frame.lineno}{where}."
+    )
 
 
 def told(error: BaseException) -> str:

@@ -84,7 +84,10 @@ CENTRE_MISTAKES: list[Mistake] = [
 END_MISTAKES: list[Mistake] = [
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
     ({"eps": "missing"}, "eps is missing: without it a set of equal values gives 0/0."),
-    ({"eps": "fixed"}, "eps is fixed at 1e-5: use the argument eps."),
+    *(
+        ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps.")
+        for number in ("1e-5", "1e-3", "1e-6")
+    ),
     ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
     ({"eps": "double"}, "eps is added twice: once is enough."),
     *(

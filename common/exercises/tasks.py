@@ -15,6 +15,7 @@ from common.exercises.errors import hint_for
 from common.exercises.inputs import LAYOUTS, Inputs, alike
 from common.exercises.learner import Learner
 from common.exercises.mistakes import Mistake
+from common.exercises.verdict import Wrong
 from common.exercises.ways import RIGHT_WAY, Way
 
 Results = tuple[torch.Tensor, ...]
@@ -45,6 +46,11 @@ class Task:
 
     def prepare(self, learner: Learner) -> Callable:
         """The function to try; a layer's class is looked at first."""
+        if isinstance(learner.answer, type):
+            raise Wrong(
+                f"The check got the class {learner.answer.__name__}, not a function.",
+                "hand over the function of this exercise, without calling it.",
+            )
         return learner
 
     def call(self, run: Callable, i: Inputs) -> Any:
@@ -82,7 +88,11 @@ class Task:
         """What an error in the learner's code usually means here."""
         shape = ", ".join(map(str, LAYOUTS[self.layout].shape))
         return hint_for(
-            error, line, self.layout, f"call your function on torch.randn({shape}) in a new cell"
+            error,
+            line,
+            self.layout,
+            f"call your function on torch.randn({shape}) in a new cell",
+            affine="gamma" in self.arguments,
         )
 
     def turned(self, i: Inputs, got: Results) -> Iterator[tuple[Results, str]]:
@@ -124,16 +134,24 @@ class Task:
             )
         return ""
 
-    def misplaced(self, got: Results, right: Results) -> str:
-        """The hint for right values in the wrong places, or rounded; else ""."""
+    def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a right result that something was done to; else ""."""
+        if alike(got[:1], (i.x,)):
+            return "x comes back as it is."
         for yours, mine in zip(got, right, strict=True):
             if yours.shape != mine.shape or alike((yours,), (mine,)):
                 continue
             for order in itertools.permutations(range(mine.dim())):
                 if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
                     return mistakes.MISPLACED
-            if any(alike((mine.round(decimals=k),), (yours,)) for k in (0, 1, 2, 3)):
+            rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
+            if any(alike((one,), (yours,)) for one in rounded):
                 return "the result is rounded: return it with all its digits."
+            for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
+                if alike((function(mine),), (yours,)):
+                    return f"the result goes through {function.__name__}: return it as it is."
+            if not yours.isnan().any() and alike((mine.clamp(yours.min(), yours.max()),), (yours,)):
+                return "the result is clamped: it may be as large as it comes out."
         return ""
 
 

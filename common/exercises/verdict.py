@@ -82,7 +82,8 @@ class Verdict:
             f"border-left: 0.3em solid {_COLOURS[self.state]}; padding: 0.3em 0.8em; "
             "margin: 0.3em 0; max-width: 60em;"
         )
-        parts = [f"<b>{html.escape(self._headline)}</b>"]
+        sign, _, words = self._headline.partition(" ")
+        parts = [f"<div><b>{sign}</b> {html.escape(words)}</div>"]
         if self.line:
             # Without its own background, a theme's white one would hide a dark theme's text.
             code = "background: none; color: inherit; margin: 0.3em 0; white-space: pre-wrap;"

@@ -27,7 +27,9 @@ class Way:
     average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
     variance: str = "centred"  # or see `_variance`
     correction: int = 0
-    eps: str = "inside"  # or "outside", "missing", "fixed", "twice", "double", "after", "last"
+    eps: str = (
+        "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last"
+    )
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
     divide: str = "root"  # or "variance", "no", "times"
     affine: str = "right"  # or see `_scaled`
@@ -113,8 +115,9 @@ class Way:
     def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
         if self.divide == "no":
             return torch.ones_like(variance)
-        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "fixed": 1e-5, "squared": eps**2}
-        spread = variance + inside.get(self.eps, 0.0)
+        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "squared": eps**2}
+        fixed = self.eps.removeprefix("fixed at ")
+        spread = variance + (float(fixed) if fixed != self.eps else inside.get(self.eps, 0.0))
         if self.divide != "variance":
             spread = spread.sqrt()
         return spread + eps if self.eps in ("outside", "twice") else spread

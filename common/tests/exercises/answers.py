@@ -352,6 +352,10 @@ def clamped_output(y, gamma, beta, groups):
     return affine(y, gamma, beta, groups).clamp(-30, 30)
 
 
+def relu_output(y, gamma, beta, groups):
+    return affine(y, gamma, beta, groups).relu()
+
+
 def double_output(y, gamma, beta, groups):
     return affine(y, gamma, beta, groups).double()
 

@@ -216,6 +216,28 @@ def groups_flat(x, groups):
     return mean, variance
 
 
+def random_answer(x, gamma, beta, eps=1e-5):
+    return F.dropout(F.batch_norm(x, None, None, gamma, beta, True, 0.1, eps), 0.1)
+
+
+def limited_input(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x.clamp(-1000, 1000), None, None, gamma, beta, True, 0.1, eps)
+
+
+def other_fixed_eps(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, gamma, beta, True, 0.1, 1e-3)
+
+
+def fixed_view(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean.view(1, 6, 1, 1)).square().mean((0, 2, 3))
+
+
+def mean_without_its_axes(x):
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean).square().mean((0, 2, 3))
+
+
 def last_axes(x, gamma, beta, eps=1e-5):
     return F.layer_norm(x, gamma.shape, gamma, beta, eps)
 
@@ -226,6 +248,18 @@ def rms_and_beta(x, gamma, beta, eps=1e-5):
 
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant("dropout", BATCH, random_answer, ("something is random",)),
+    Mutant("input limited", BATCH, limited_input, ("not for a lack of digits",)),
+    Mutant("another eps fixed", BATCH, other_fixed_eps, ("fixed at 1e-3",)),
+    Mutant("x itself", BATCH, lambda x, *_: x.clone(), ("x comes back",)),
+    Mutant("a class", BATCH, torch.nn.BatchNorm2d, ("the function of this exercise",)),
+    Mutant("6 in a view", checks.check_batch_statistics, fixed_view, ("is a size written",)),
+    Mutant(
+        "mean without its axes",
+        checks.check_batch_statistics,
+        mean_without_its_axes,
+        ("where the mean is subtracted",),
+    ),
     Mutant(
         "groups last", checks.check_group_statistics, groups_last, ("comes behind it: reshape",)
     ),
