@@ -43,10 +43,3 @@ def accuracy_runs(
 def own_folder(command: str, data: str | Path) -> Path:
     """Where the reader's runs of a command go: a folder for each data set, so that none mix."""
     return RUNS / command / ("quick" if quick() else folder_name(data))
-
-
-def check_shippable(data: str | Path) -> None:
-    """Raise ``ValueError`` unless full runs on these images belong in the lessons' results."""
-    if quick() or folder_name(data) != "cifar10":
-        kind = "Quick runs" if quick() else f"Runs on {data}"
-        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")
