@@ -16,7 +16,7 @@ NORMS = ("batch", "group", "layer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that could not be used.
 
-    It is 1 where every run diverged, and with ``tables --check`` where a README is out of date.
+    It is 1 where every run diverged, and with ``tables --check`` where a page is out of date.
     """
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -118,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         "together",
     )
     add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
-    add("tables", tables, "Bring the tables of all READMEs up to date.", "check")
-    add("figures", figures, "Draw the figures of all READMEs.", "images", "figures")
+    add("tables", tables, "Bring the tables of all pages up to date.", "check")
+    add("figures", figures, "Draw the figures of all pages.", "images", "figures")
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
     return parser
 
@@ -229,7 +229,6 @@ def _field(command: argparse.ArgumentParser) -> None:
     add("--recipes", nargs="+", default=["source", "course"], help="source, course (default: both)")
     add("--networks", nargs="+", help="default: all of the field")
     add("--seeds", type=int, nargs="+", help="default: 1; with the course's recipe 1 2 3")
-    add("--weights", action="store_true", help="keep weights too, to draw the mistakes with")
     add("--jpeg", type=int, help="store the images as JPEG of this quality first, 1 to 95")
 
 
@@ -334,19 +333,13 @@ def train(options: argparse.Namespace) -> int:
 
 
 def accuracy(options: argparse.Namespace) -> int:
-    """``accuracy``: the runs that the lessons show, kept with them (untuned ones with weights)."""
+    """``accuracy``: the runs that the lessons show, kept with them, one with weights."""
     from common import experiments, reports
 
-    shipped = options.out is None
-    if shipped:
-        experiments.check_shippable(options.data)
-    histories = experiments.run_all(
-        experiments.accuracy_runs(options.norms, options.seeds, options.data, tuned=options.tuned),
-        options.out or experiments.lesson_folder,
-        weights=lambda run: not run.label,  # the tuned ones are for a table alone
-        shipped=shipped,
-        **_side_by_side(options),
+    runs = experiments.accuracy_runs(
+        options.norms, options.seeds, options.data, tuned=options.tuned
     )
+    histories = experiments.run_for_lessons(runs, options.out, **_side_by_side(options))
     print(reports.comparison_table(histories))
     return _status(histories)
 
@@ -418,9 +411,6 @@ def field(options: argparse.Namespace) -> int:
     """``field``: the networks of the field; histories in the lessons' results, and a table."""
     from common import experiments, reports
 
-    shipped = options.out is None
-    if shipped:
-        experiments.check_shippable(options.data)
     runs = experiments.field_runs(
         options.recipes,
         options.networks,
@@ -429,13 +419,7 @@ def field(options: argparse.Namespace) -> int:
         data=options.data,
         jpeg=options.jpeg,
     )
-    histories = experiments.run_all(
-        runs,
-        options.out or experiments.lesson_folder,
-        weights=options.weights,
-        shipped=shipped,
-        **_side_by_side(options),
-    )
+    histories = experiments.run_for_lessons(runs, options.out, **_side_by_side(options))
     print(reports.field_report(runs, histories))
     if options.jpeg is not None:
         from common.data import describe, load_images
@@ -445,7 +429,7 @@ def field(options: argparse.Namespace) -> int:
 
 
 def tables(options: argparse.Namespace) -> int:
-    """``tables``: every table in the READMEs, written or checked."""
+    """``tables``: every table in the pages, written or checked."""
     from common import reports
 
     results = reports.load_results()
@@ -453,7 +437,7 @@ def tables(options: argparse.Namespace) -> int:
         print(f"Left out, for git does not know them yet: {len(results.left_out)} runs.")
     stale = reports.update(results, check=options.check)
     if not stale:
-        print("All READMEs are up to date.")
+        print("All pages are up to date.")
     elif options.check:
         print(f"Out of date: {', '.join(stale)}. Run: python -m common tables", file=sys.stderr)
     else:

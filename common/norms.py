@@ -20,13 +20,25 @@ they equal PyTorch's. They are slower, so no network is trained with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-KINDS = ("batch", "group", "layer", "none")
+
+def _group_norm(channels: int, groups: int) -> nn.Module:
+    _check_groups(channels, groups)
+    return nn.GroupNorm(groups, channels)
+
+
+# How each norm is made for C channels and G groups; one more line is one more norm.
+KINDS: dict[str, Callable[[int, int], nn.Module]] = {
+    "batch": lambda channels, groups: nn.BatchNorm2d(channels),
+    "group": _group_norm,
+    "layer": lambda channels, groups: nn.GroupNorm(1, channels),
+    "none": lambda channels, groups: nn.Identity(),
+}
 
 
 def make_norm(kind: str, channels: int, groups: int = 4) -> nn.Module:
@@ -44,14 +56,7 @@ def make_norm(kind: str, channels: int, groups: int = 4) -> nn.Module:
     if kind not in KINDS:
         raise ValueError(f"unknown norm {kind!r}: choose one of {', '.join(KINDS)}")
     _check_channels(channels)
-    if kind == "batch":
-        return nn.BatchNorm2d(channels)
-    if kind == "group":
-        _check_groups(channels, groups)
-        return nn.GroupNorm(groups, channels)
-    if kind == "layer":
-        return nn.GroupNorm(1, channels)
-    return nn.Identity()
+    return KINDS[kind](channels, groups)
 
 
 # The formula, in three small steps

@@ -1,24 +1,24 @@
 """Many runs: declared, performed side by side, resumed, and compared.
 
 ``runs.py`` performs and resumes them, ``workers.py`` keeps processes apart, ``weights.py`` keeps
-what they learnt, ``shipped.py`` finds those that come with the course, ``statistics.py`` has the
-intervals and Welch's test. What is run:
-``course.py`` the comparison of the norms, ``field.py`` the networks of the field with their
-sources' recipes, ``search.py`` the candidates for the course's network, ``benchmark.py`` the speed.
+what they learnt, ``shipped.py`` makes and finds those that come with the course, ``statistics.py``
+has the intervals and Welch's test. What is run: ``course.py`` the comparison of the norms,
+``field.py`` the networks of the field with their sources' recipes, ``search.py`` the candidates for
+the course's network, ``benchmark.py`` the speed.
 """
 
-from common.experiments.course import accuracy_runs, check_shippable, comparison_runs, own_folder
+from common.experiments.course import accuracy_runs, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
 from common.experiments.runs import Run, check_copies, copy_run, run_all
 from common.experiments.shipped import (
     course_histories,
     field_histories,
     is_shipped,
-    lesson_folder,
     load_histories,
     load_shipped,
     median_run,
     results_folder,
+    run_for_lessons,
     shipped_histories,
     shipped_run,
     train_or_load,
@@ -38,7 +38,6 @@ __all__ = [
     "Summary",
     "accuracy_runs",
     "check_copies",
-    "check_shippable",
     "compare_means",
     "comparison_runs",
     "copy_run",
@@ -46,7 +45,6 @@ __all__ = [
     "field_histories",
     "field_runs",
     "is_shipped",
-    "lesson_folder",
     "load_histories",
     "load_shipped",
     "load_weights",
@@ -54,6 +52,7 @@ __all__ = [
     "own_folder",
     "results_folder",
     "run_all",
+    "run_for_lessons",
     "shipped_histories",
     "shipped_run",
     "summarise",

@@ -46,10 +46,3 @@ def own_folder(command: str, data: str | Path) -> Path:
     if quick():  # where every name stands for the same built-in images
         name = "quick" if name in ("cifar10", "shapes") else f"quick-{name}"
     return RUNS / command / name
-
-
-def check_shippable(data: str | Path) -> None:
-    """Raise ``ValueError`` unless full runs on these images belong in the lessons' results."""
-    if quick() or folder_name(data) != "cifar10":
-        kind = "Quick runs" if quick() else f"Runs on {data}"
-        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")

@@ -79,8 +79,8 @@ def run_all(
     """Perform the runs that ``folder`` does not hold yet; return the histories of all, in order.
 
     Each finished run is ``<name>.json`` (with ``weights``, also ``<name>.safetensors``; a run that
-    lacks only these is trained again). A run cut off goes on from its last epoch the next time;
-    one that diverged is kept with the reason.
+    lacks only these is trained again, unless it is ``shipped``). A run cut off goes on from its
+    last epoch the next time; one that diverged is kept with the reason.
 
     Args:
         folder: where the files go: one folder, or a function that names each run's own.
@@ -89,8 +89,8 @@ def run_all(
             GPU, see ``common.training.together``. What is cut off goes on only in the same company.
         weights: whether to keep them: for all runs, or a function that says it for each.
         shipped: whether the folders hold the course's own results. Runs that are there are then
-            taken as they are, without a look at the images; new ones must be on the same images,
-            and on no stand-in.
+            taken as they are, without a look at the images or for weights; new ones must be on
+            the same images, and on no stand-in.
 
     Raises:
         ValueError: two runs of one name; a file of that name that holds a different run, or one of
@@ -109,7 +109,7 @@ def run_all(
             f"{', '.join(doubled)} is asked for twice; name each network, norm and seed once (runs "
             "that differ in something else need labels)."
         )
-    missing = [run for run in runs if not is_done(run, folder_of(run), wanted(run))]
+    missing = [run for run in runs if not is_done(run, folder_of(run), wanted(run) and not shipped)]
     groups = _groups(missing, together, folder_of)
     for target in {folder_of(run) for run in missing}:
         check_folder(target)

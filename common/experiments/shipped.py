@@ -1,14 +1,15 @@
-"""The runs and weights that the course ships, a folder in each lesson."""
+"""The runs that the course ships, a folder in each lesson, and the weights of the median ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from common.data import folder_name
 from common.experiments.weights import load_weights
-from common.settings import LESSONS, ROOT, RUNS
+from common.settings import LESSONS, ROOT, RUNS, quick
 from common.training import History
 
 if TYPE_CHECKING:
@@ -73,17 +74,71 @@ def is_shipped(network: str, norm: str) -> bool:
 
 
 def shipped_run(network: str, norm: str) -> History:
-    """The median of the shipped runs whose weights are shipped too: the one that is shown.
+    """The run that the lessons show: the median of the shipped ones, the one that has weights.
 
-    Raises ``FileNotFoundError`` if there is none, ``ValueError`` for a norm without a lesson.
+    Raises ``FileNotFoundError`` if no run is shipped or the weights are missing, ``ValueError`` for
+    a norm without a lesson.
     """
-    runs = shipped_histories(network, norm)
-    if not (shown := [run for run in runs if weights_of(run).exists()]):
+    shown = median_run(shipped_histories(network, norm))
+    if not (path := weights_of(shown)).exists():
+        own = network == "course"
+        study = "accuracy" if own else f"field --recipes course --networks {network}"
         raise FileNotFoundError(
-            f"The weights of {network!r} with {norm} norm are missing from {results_folder(norm)}. "
-            f"Train it: python -m common train --network {network} --norm {norm}"
+            f"The weights of the median run are missing: {path}. Have git restore them, or delete "
+            f"{path.with_suffix('.json').name} and train the run again: "
+            f"python -m common {study} --norms {norm} --seeds {shown.seed}"
         )
-    return median_run(shown)
+    return shown
+
+
+def is_shown(run: Run) -> bool:
+    """Whether a run is one of those whose median the lessons show."""
+    return run.name == f"{_stem(run.network, run.norm)}-seed{run.recipe.seed}"
+
+
+def run_for_lessons(
+    runs: Sequence[Run], folder: Path | None = None, **options: Any
+) -> list[History]:
+    """Perform runs into the lessons' results, or into a folder of one's own; all their histories.
+
+    Weights are kept of the runs that ``is_shown`` names; in the lessons' results only of the median
+    of each network and norm. ``options`` are those of ``run_all``.
+
+    Raises ``ValueError`` for runs that do not belong in the lessons' results,
+    ``FileNotFoundError`` if new runs have made one the median whose weights were not kept, and
+    what ``run_all`` raises.
+    """
+    from common.experiments.runs import run_all
+
+    if folder is not None:
+        return run_all(runs, folder, weights=is_shown, **options)
+    for data in dict.fromkeys(run.data for run in runs):
+        _check_shippable(data)
+    histories = run_all(
+        runs, lambda run: results_folder(run.norm), weights=is_shown, shipped=True, **options
+    )
+    done = [h for run, h in zip(runs, histories, strict=True) if is_shown(run) and h.finished]
+    for network, norm in dict.fromkeys((history.network, history.norm) for history in done):
+        keep_median_weights(network, norm)
+    return histories
+
+
+def keep_median_weights(network: str, norm: str) -> None:
+    """Delete the shipped weights of a network with this norm, but for those of the median run.
+
+    Raises ``FileNotFoundError``, before anything is deleted, if the median's are missing.
+    """
+    shown = shipped_run(network, norm)
+    for run in shipped_histories(network, norm):
+        if run.seed != shown.seed:
+            weights_of(run).unlink(missing_ok=True)
+
+
+def _check_shippable(data: str | Path) -> None:
+    """Raise ``ValueError`` unless full runs on these images belong in the lessons' results."""
+    if quick() or folder_name(data) != "cifar10":
+        kind = "Quick runs" if quick() else f"Runs on {data}"
+        raise ValueError(f"{kind} do not belong in the lessons' results; name a folder: --out")
 
 
 def _stem(network: str, norm: str, recipe: str = "course") -> str:
@@ -121,9 +176,9 @@ def median_run(histories: list[History]) -> History:
     return ranked[(len(ranked) - 1) // 2]
 
 
-def weights_of(history: History, recipe: str = "course") -> Path:
-    """The file of the weights that a shipped run with this recipe (or ``source``) ended with."""
-    name = f"{_stem(history.network, history.norm, recipe)}-seed{history.seed}.safetensors"
+def weights_of(history: History) -> Path:
+    """The file for the weights of a shipped run with the course's recipe; the median's is there."""
+    name = f"{_stem(history.network, history.norm)}-seed{history.seed}.safetensors"
     return results_folder(history.norm) / name
 
 
@@ -206,8 +261,3 @@ def _train_and_keep(
         raise Diverged(history)
     model, _ = load_weights(folder / f"{run.name}.safetensors", network, norm)
     return model, history
-
-
-def lesson_folder(run: Run) -> Path:
-    """Where a run that ships with the course is kept: with the lesson on its norm."""
-    return results_folder(run.norm)

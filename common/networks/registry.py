@@ -7,7 +7,7 @@ examine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,7 +45,7 @@ class Network:
     description: str
     source: str
     builder: Callable[..., nn.Module]
-    norms: tuple[str, ...]
+    norms: Collection[str]
     output: str
     groups: int = 4
     image_sizes: tuple[int, int | None] = (SMALLEST_IMAGE, None)
@@ -54,7 +54,7 @@ class Network:
     @property
     def default_norm(self) -> str:
         """The norm that ``build`` takes for ``norm=None``."""
-        return self.norms[0]
+        return next(iter(self.norms))
 
 
 def _course(*, norm: str, classes: int, image_size: int, groups: int) -> CourseNetwork:
@@ -96,7 +96,7 @@ NETWORKS: dict[str, Network] = {
         description="the course's own, inverted residual blocks of 24 and 32 channels",
         source="this course",
         builder=_course,
-        norms=KINDS,
+        norms=KINDS,  # itself, so that a norm added to it is offered at once
         output="logits",
     ),
     "plain-18k": _field(

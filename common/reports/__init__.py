@@ -2,8 +2,8 @@
 
 ``kept.py`` reads the results that count. ``course_tables.py``, ``field_tables.py`` and
 ``search_tables.py`` make Markdown of them with the pieces of ``markdown.py``, ``console.py`` a
-table for the terminal, ``speed.py`` the benchmark's report; ``pages.py`` fills the READMEs, and
-``figures.py`` draws what they show.
+table for the terminal, ``speed.py`` the benchmark's report; ``network_tables.py`` lists the
+networks. ``pages.py`` fills the pages, and ``figures.py`` draws what they show.
 """
 
 from common.reports.console import comparison_table

@@ -59,10 +59,10 @@ def field_table(results: Results, entries: Sequence[Entry] = FIELD) -> str:
     return markdown(header, rows, "llrrrrrr")
 
 
-def field_notes(results: Results, entries: Sequence[Entry] = FIELD) -> str:
+def field_notes(results: Results) -> str:
     """What the figures of the field's table are, made with which seeds on which devices."""
     runs = {which: [] for which in RECIPES}
-    for entry in entries:
+    for entry in FIELD:
         for which, mine in zip(RECIPES, _both(results, entry), strict=True):
             runs[which] += mine
     whose = {"source": "sources'", "course": "course's"}
@@ -83,7 +83,7 @@ def field_notes(results: Results, entries: Sequence[Entry] = FIELD) -> str:
         text.append(f"{', '.join(made)}; {devices}.")
         text[-1] = text[-1][0].upper() + text[-1][1:]
     notes: dict[str, list[str]] = {}
-    for entry in entries:
+    for entry in FIELD:
         if entry.note:
             notes.setdefault(entry.note, []).append(f"`{entry.network}` ({LABELS[entry.norm]})")
     lines = [f"- {', '.join(names)}: {note[0].lower()}{note[1:]}" for note, names in notes.items()]
@@ -223,10 +223,10 @@ def _away(points: float) -> str:
     return f"{abs(points):.2f} points {'below' if points < 0 else 'above'}"
 
 
-def source_notes(entries: Sequence[Entry] = FIELD) -> str:
+def source_notes() -> str:
     """Each source's own recipe, and what was repaired in it."""
     lines = []
-    for source in dict.fromkeys(entry.source for entry in entries):
+    for source in dict.fromkeys(entry.source for entry in FIELD):
         link = f"[{source.name}](https://github.com/{source.name})"
         lines.append(f"- {link}: {_recipe_words(source)}. Repaired: {' '.join(source.repairs)}")
         lines[-1] += f" Different: {' '.join(source.differences)}"

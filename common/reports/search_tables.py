@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from common.reports.kept import Results
 from common.reports.markdown import DASH, NOTHING_YET, markdown
@@ -50,34 +51,67 @@ def search_section(results: Results, most: int = 12) -> str:
     return f"{text}\n\n{note}"
 
 
-def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
-    """A table norm × learning rate of the course's network, where the log has all of a grid."""
+class _Grid(NamedTuple):
+    """The course's network with every norm at every rate: validation accuracy in %."""
+
+    epochs: str
+    rates: list[float]
+    accuracy: dict[tuple[str, float], float]  # (norm, rate) -> mean of its runs
+    most: int  # runs behind a mean
+
+    def best(self, norm: str) -> float:
+        return max(self.rates, key=lambda rate: self.accuracy[norm, rate])
+
+
+def _grids(rows: Sequence[dict[str, str]]) -> Iterator[_Grid]:
+    """What the log has all of: a grid for each number of epochs, optimiser and so on."""
     same = ("epochs", "parameters", "optimiser", "train_images")
     found: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = {}
     for row in rows:
         finished = row.get("epochs_done", row["epochs"]) == row["epochs"]
         if row["name"] == "course" and finished and row.get("validation_accuracy"):
             at = row["norm"], float(row["learning_rate"])
-            grid = found.setdefault(tuple(row.get(name, "") for name in same), {})
-            grid.setdefault(at, []).append(float(row["validation_accuracy"]))
-    text = ""
+            runs = found.setdefault(tuple(row.get(name, "") for name in same), {})
+            runs.setdefault(at, []).append(float(row["validation_accuracy"]))
     for (epochs, *_), runs in found.items():
         rates = sorted({rate for _, rate in runs})
-        if len(rates) < 2 or set(runs) != set(itertools.product(LESSONS, rates)):
-            continue
-        grid = {at: fmean(mine) for at, mine in runs.items()}
-        most = max(map(len, runs.values()))
-        made = "one run each" if most == 1 else f"means of up to {most} runs"
+        if len(rates) > 1 and set(runs) == set(itertools.product(LESSONS, rates)):
+            means = {at: fmean(mine) for at, mine in runs.items()}
+            yield _Grid(epochs, rates, means, max(map(len, runs.values())))
+
+
+def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
+    """A table norm × learning rate of the course's network, where the log has all of a grid."""
+    text = ""
+    for grid in _grids(rows):
+        made = "one run each" if grid.most == 1 else f"means of up to {grid.most} runs"
         table = []
         for norm in LESSONS:
-            best = max(rates, key=lambda rate: grid[norm, rate])
-            cells = [f"{grid[norm, rate]:.2f}" for rate in rates]
-            cells[rates.index(best)] = f"**{cells[rates.index(best)]}**"
+            cells = [f"{grid.accuracy[norm, rate]:.2f}" for rate in grid.rates]
+            place = grid.rates.index(grid.best(norm))
+            cells[place] = f"**{cells[place]}**"
             table.append([LABELS[norm], *cells])
-        header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in rates)]
-        text += f"{markdown(header, table, 'l' + 'r' * len(rates))}\n\n"
-        text += f"The course's network, {epochs} epochs, {made}.\n\n"
+        header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in grid.rates)]
+        text += f"{markdown(header, table, 'l' + 'r' * len(grid.rates))}\n\n"
+        text += f"The course's network, {grid.epochs} epochs, {made}. {_edges(grid)}".strip()
+        text += "\n\n"
     return text
+
+
+def edge_words(rows: Sequence[dict[str, str]]) -> str:
+    """Whose best learning rate lies at the edge of what was tried; may be empty."""
+    return " ".join(filter(None, map(_edges, _grids(rows))))
+
+
+def _edges(grid: _Grid) -> str:
+    sentences = []
+    for rate, end in ((grid.rates[0], "lowest"), (grid.rates[-1], "highest")):
+        if names := [LABELS[norm] for norm in LESSONS if grid.best(norm) == rate]:
+            sentences.append(
+                f"For {' and '.join(names)} the best rate, {rate:g}, is the {end} that was tried: "
+                f"a {'lower' if end == 'lowest' else 'higher'} one may be better still."
+            )
+    return " ".join(sentences)
 
 
 def _length(row: dict[str, str]) -> tuple[float, ...]:
@@ -93,6 +127,6 @@ def _cell(row: dict[str, str], name: str) -> str:
         return f"{row['epochs_done']} of {value}"
     if name in ("parameters", "train_images", "cpu_seconds"):
         return f"{float(value):,.0f}"
-    if name.endswith("accuracy_cell"):
+    if name.endswith("_accuracy"):
         return f"{float(value):.2f}"
     return value.replace("|", r"\|")

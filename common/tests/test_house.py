@@ -1,6 +1,7 @@
 """The plan of the house: an import goes to a lower floor, and never in a circle."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def test_no_imports_run_in_a_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail("imports in a circle: " + " → ".join(error.args[1]))
+
+
+def test_the_readme_shows_every_room_on_its_floor():
+    page = (HOUSE / "README.md").read_text(encoding="utf-8")
+    shown = [
+        (name, int(floor) - 1)
+        for floor, names in re.findall(r"^\| (\d) \| (.*?) \|", page, re.MULTILINE)
+        for name in re.findall(r"\[(\w+)(?:\.py)?\]|`(\w+)\.py`", names)
+    ]
+    assert {(one or other, floor) for (one, other), floor in shown} == set(FLOOR.items())
 
 
 def test_every_file_has_its_floor():

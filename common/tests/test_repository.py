@@ -17,14 +17,23 @@ from urllib.parse import unquote
 import pytest
 
 from common import cli
-from common.settings import ROOT
+from common.experiments import median_run, weights_of
+from common.reports.kept import finished, load_results
+from common.settings import LESSONS, ROOT
 
 NOTEBOOKS = [
     "Batch-Norm/Cifar_10_BN.ipynb",
     "Group-Norm/Cifar_10_GN.ipynb",
     "Layer-Norm/Cifar_10_LN.ipynb",
 ]
-READMES = ["README.md", *(f"{name.split('/')[0]}/README.md" for name in NOTEBOOKS)]
+LESSON_PAGES = [f"{name.split('/')[0]}/README.md" for name in NOTEBOOKS]
+COMMON_PAGES = [
+    "common/README.md",
+    "common/networks/README.md",
+    "common/results/README.md",
+    "common/results/speed.md",
+]
+READMES = ["README.md", *LESSON_PAGES, *COMMON_PAGES]
 COMMANDS = [
     "pip install -r requirements.txt && python -m common compare",
     "pip install -r requirements.txt && pytest",
@@ -89,6 +98,15 @@ def test_visible_top_level_is_the_one_that_was_agreed():
     assert visible <= agreed | {"LICENSE"}
 
 
+def test_weights_ship_of_the_median_runs_alone():
+    results = load_results()
+    field = [runs for (*_, which), runs in results.field_runs.items() if which == "course"]
+    course = [[run for run in results.course[""] if run.norm == norm] for norm in LESSONS]
+    medians = [median_run(finished(runs)) for runs in (*course, *field)]
+    wanted = {weights_of(run).relative_to(ROOT).as_posix() for run in medians}
+    assert {path for path in committed() if path.endswith(".safetensors")} == wanted
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_notebook_was_run_once_from_top_to_bottom(notebook):
     code = cells(notebook, "code")
@@ -148,19 +166,52 @@ def test_links_lead_somewhere(page):
     assert broken == []
 
 
+def test_every_page_is_checked():
+    assert {path for path in committed() if path.endswith(".md")} == set(READMES)
+
+
+@pytest.mark.parametrize(
+    ("page", "lines", "words"),
+    [("README.md", 150, 1500), *((page, 60, 600) for page in LESSON_PAGES)],
+)
+def test_a_visitor_s_page_is_short(page, lines, words):
+    assert len(text(page).splitlines()) <= lines
+    assert len(text(page).split()) <= words
+
+
+def test_the_first_screen_has_a_figure_every_lesson_and_both_commands():
+    screen, _, rest = text("README.md").partition("\n## ")
+    assert rest
+    assert screen.count("![") == 1 + 1 + len(NOTEBOOKS)  # the tests' badge, the figure, Colab's
+    assert screen.count("*start here*") == 1
+    for page in LESSON_PAGES:
+        assert f"]({page})" in screen
+    assert all(command in screen.splitlines() for command in COMMANDS)
+    assert len(screen.splitlines()) <= 30
+
+
+def test_every_environment_variable_is_in_the_readme():
+    names = re.compile(r"\bNORMS_[A-Z0-9]+\b")
+    code = "".join(text(path) for path in committed() if re.match(r"common/(?!tests).*\.py$", path))
+    rows = [line for line in text("common/README.md").splitlines() if line.startswith("| `NORMS_")]
+    assert {name for row in rows for name in names.findall(row.split("|")[1])} == set(
+        names.findall(code)
+    )
+
+
 def test_every_address_of_the_course_is_the_same():
     # Whoever publishes a copy replaces one name everywhere; none may be forgotten.
     address = re.compile(
         r"(?:colab\.research\.google\.com/github/|(?:git clone |COURSE = .*?)https://github\.com/)"
         r"([\w-]+/[\w-]+)|github\.com/([\w-]+/[\w-]+)/actions"
     )
-    pages = [*READMES, *NOTEBOOKS]
+    pages = ["README.md", *LESSON_PAGES, *NOTEBOOKS]
     named = {page: {one or other for one, other in address.findall(text(page))} for page in pages}
     assert len(set().union(*named.values())) == 1, named
     assert all(named.values()), "a page has no Open-in-Colab badge"
 
 
-@pytest.mark.parametrize("page", [*READMES, *NOTEBOOKS])
+@pytest.mark.parametrize("page", ["README.md", *LESSON_PAGES, *NOTEBOOKS])
 def test_colab_badges_open_a_lesson(page):
     opened = re.findall(
         r"colab\.research\.google\.com/github/[^/]+/[^/]+/blob/main/([^)\s\"]+)", text(page)
@@ -195,8 +246,8 @@ def test_every_command_is_in_the_readme(capsys):
         cli.main(["--help"])
     commands = re.findall(r"^ {4}([a-z][\w-]*)", capsys.readouterr().out, flags=re.MULTILINE)
     assert "compare" in commands
-    page = text("README.md")
-    assert [name for name in commands if f"`python -m common {name}" not in page] == []
+    page = text("common/README.md")
+    assert [name for name in commands if f"| `python -m common {name}" not in page] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -38,7 +38,6 @@ def curves(
     group_by: Callable[[History], str] | None = None,
     spread: str = "range",
     train: bool | None = None,
-    words: str = "",
 ) -> Figure:
     """Training and test curves of any number of runs on one set of axes.
 
@@ -55,7 +54,6 @@ def curves(
             there are several networks).
         spread: ``range`` (lowest to highest seed) or ``sd`` (mean ± standard deviation).
         train: whether to draw the training curves (default: for up to four lines).
-        words: instead of the title's usual words.
 
     Raises ``ValueError`` without histories, for a history without epochs, another metric or spread.
     """
@@ -70,7 +68,7 @@ def curves(
     groups = _group(histories, group_by)
     look = _group_looks(groups)
     train = len(groups) <= 4 if train is None else train
-    title = words or " and ".join(m.replace("_", " ") for m in metrics) + " during training"
+    title = " and ".join(m.replace("_", " ") for m in metrics) + " during training"
     ends = ", ".join(
         f"{look[name].label} {np.mean([h.epochs[-1]['test_accuracy'] for h in runs]):.1f} %"
         for name, runs in groups.items()

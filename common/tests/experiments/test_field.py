@@ -108,7 +108,7 @@ def test_the_command_trains_both_recipes_and_goes_on_where_it_was(tmp_path, caps
         f"{network}-group-{recipe}-seed1.json"
         for network in ("plain-11k", "skip-48k")
         for recipe in ("source", "course")
-    }
+    } | {f"{network}-group-course-seed1.safetensors" for network in ("plain-11k", "skip-48k")}
     assert cli.main(command) == 0
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
 

@@ -163,7 +163,9 @@ def test_a_folder_holds_a_run_and_its_other_seeds_on_the_same_images(
 def test_what_the_course_ships_is_taken_as_it_is_without_a_look_at_the_images(monkeypatch):
     monkeypatch.setenv("NORMS_QUICK", "0")
     monkeypatch.setattr("common.data.load_images", None)  # looking would now fail
+    kept = shipped.weights_of(shipped.shipped_run("course", "batch"))
     assert cli.main(["accuracy", "--norms", "batch", "--seeds", "1", "2"]) == 0
+    assert list(kept.parent.glob("course-batch-*.safetensors")) == [kept]
 
 
 @pytest.mark.parametrize("command", ["accuracy", "field"])
@@ -212,17 +214,56 @@ def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypa
     assert trained == ["batch"]
 
 
-def test_the_shown_run_is_one_whose_weights_are_there(tmp_path, monkeypatch):
+@pytest.fixture
+def three_shipped(tmp_path, monkeypatch):
+    """A results folder with three runs, seed 2 the median, and the weights of the other two."""
     monkeypatch.setattr(shipped, "results_folder", lambda _: tmp_path)
     for seed, accuracy in ((1, 80.0), (2, 85.0), (3, 90.0)):
         row = epoch_row(1, 0.1, Score(1.0, accuracy), Score(1.0, accuracy), 1.0)
         history = History("course", "batch", 1, replace(RECIPE, seed=seed), "x", epochs=[row])
         history.train_accuracy = accuracy
         history.save(tmp_path / f"course-batch-seed{seed}.json")
-    with pytest.raises(FileNotFoundError, match="weights of 'course' with batch norm are missing"):
+        if seed != 2:
+            (tmp_path / f"course-batch-seed{seed}.safetensors").touch()
+    return tmp_path
+
+
+def test_the_run_that_is_shown_is_the_median_of_all_and_needs_its_weights(three_shipped):
+    with pytest.raises(FileNotFoundError, match=r"seed2\.safetensors.*--norms batch --seeds 2"):
         shipped.shipped_run("course", "batch")
-    (tmp_path / "course-batch-seed3.safetensors").touch()
-    assert shipped.shipped_run("course", "batch").seed == 3
+    (three_shipped / "course-batch-seed2.safetensors").touch()
+    assert shipped.shipped_run("course", "batch").seed == 2
+
+
+def test_only_the_median_s_weights_are_kept_and_nothing_goes_while_they_are_missing(three_shipped):
+    with pytest.raises(FileNotFoundError):
+        shipped.keep_median_weights("course", "batch")
+    assert len(list(three_shipped.glob("*.safetensors"))) == 2
+    (three_shipped / "course-batch-seed2.safetensors").touch()
+    shipped.keep_median_weights("course", "batch")
+    assert [path.name for path in three_shipped.glob("*.safetensors")] == [
+        "course-batch-seed2.safetensors"
+    ]
+    assert len(list(three_shipped.glob("*.json"))) == 3
+
+
+def test_new_runs_for_the_lessons_leave_the_weights_of_their_median(tmp_path, monkeypatch):
+    def fit(model, data, recipe, **_) -> History:
+        row = {"epoch": 1, "test_accuracy": {1: 80.0, 2: 90.0, 3: 85.0}[recipe.seed]}
+        names = "course", "batch", 1, recipe.shortened(), data.title
+        return History(*names, epochs=[row] * recipe.epochs, train_accuracy=90.0)
+
+    monkeypatch.setattr(runs, "fit", fit)
+    monkeypatch.setattr(shipped, "results_folder", lambda _: tmp_path)
+    monkeypatch.setattr(shipped, "_check_shippable", lambda _: None)
+    first = RUNS[0]
+    mine = [replace(first, recipe=replace(RECIPE, seed=seed)) for seed in (1, 2, 3)]
+    mine.append(replace(first, label="tuned"))  # for a table alone
+    assert [history.seed for history in shipped.run_for_lessons(mine, jobs=1)] == [1, 2, 3, 1]
+    assert len(list(tmp_path.glob("*.json"))) == 4
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [
+        "course-batch-seed3.safetensors"
+    ]
 
 
 def test_other_classes_than_the_network_was_trained_on_are_refused(monkeypatch, capsys):
@@ -355,7 +396,8 @@ def test_mutants_prints_a_row_a_wrong_answer(capsys, monkeypatch):
 
 def test_tuned_runs_have_a_name_of_their_own_where_the_rate_differs(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(experiments, "run_all", lambda runs, *_, **__: asked.extend(runs) or [])
+    perform = lambda runs, *_, **__: asked.extend(runs) or []  # noqa: E731
+    monkeypatch.setattr(experiments, "run_for_lessons", perform)
     monkeypatch.setattr(reports, "comparison_table", lambda _: "")
     command = ["accuracy", "--tuned", "--quick", "--norms", "batch", "layer"]
     assert cli.main([*command, "--out", str(tmp_path)]) == 0

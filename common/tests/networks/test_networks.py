@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from common.networks.blocks import Residual
 from common.networks.registry import NETWORKS, build, count_parameters
 from common.norms import KINDS
+from common.settings import LESSONS
 
 EVERY = [(name, norm) for name, network in NETWORKS.items() for norm in network.norms]
 ANY_SIZE = ("course", "skip-48k", "wide-31k-adaptive")
@@ -181,7 +182,7 @@ def test_the_norm_is_the_only_difference(network):
 
 @pytest.mark.parametrize("network", SEVERAL_NORMS)
 def test_the_three_norms_cost_the_same_parameters(network):
-    assert len({count_parameters(build(network, norm)) for norm in KINDS[:3]}) == 1
+    assert len({count_parameters(build(network, norm)) for norm in LESSONS}) == 1
 
 
 def test_no_norm_takes_away_the_norms_and_leaves_a_shift_to_the_convolutions():

@@ -1,4 +1,4 @@
-"""The READMEs' tables: made from results alone, and up to date as committed."""
+"""The pages' tables: made from results alone, and up to date as committed."""
 
 import random
 import re
@@ -14,14 +14,23 @@ from common.networks.registry import build, count_parameters
 from common.reports import figures, pages
 from common.reports.field_tables import both_ways
 from common.reports.kept import load_results
-from common.reports.pages import fill, lesson_networks, update
+from common.reports.network_tables import lesson_networks
+from common.reports.pages import fill, update
 from common.reports.search_tables import learning_rate_grid
 from common.settings import LESSONS, ROOT
 from common.training.history import History
 from common.training.recipes import course_recipe
 from common.visualisation.theme import LABELS
 
-PAGES = ["README.md", *(f"{lesson}/README.md" for lesson in LESSONS.values())]
+TOP, RESULTS, SPEED, NETWORKS = pages.TOP, pages.RESULTS, pages.SPEED, pages.NETWORKS
+MARKS = {
+    TOP: ["results"],
+    RESULTS: ["course", "field", "search"],
+    SPEED: ["benchmark"],
+    NETWORKS: ["networks"],
+    **{f"{lesson}/README.md": ["results"] for lesson in LESSONS.values()},
+}
+PAGES = list(MARKS)
 DEVICE = "CPU (a processor)"
 
 
@@ -65,12 +74,10 @@ def keep(root, run: Run, accuracy: float, **more) -> History:
 @pytest.fixture
 def root(tmp_path):
     """A course without any results: pages that have every section, and nothing in them."""
-    for page in PAGES:
-        names = ["results", "field", "search", "benchmark"] if page == "README.md" else None
-        (tmp_path / page).parent.mkdir(exist_ok=True)
+    for page, names in MARKS.items():
+        (tmp_path / page).parent.mkdir(exist_ok=True, parents=True)
         text = "".join(
-            f"# {name}\n\n<!-- {name}:start -->\n<!-- {name}:end -->\n\n"
-            for name in names or ["summary", "results"]
+            f"# {name}\n\n<!-- {name}:start -->\n<!-- {name}:end -->\n\n" for name in names
         )
         (tmp_path / page).write_text(text, encoding="utf-8")
     return tmp_path
@@ -102,16 +109,17 @@ def test_every_table_as_committed_is_the_one_its_results_give(tmp_path):
     assert update(load_results(tmp_path), check=True) == [], "run: python -m common tables"
 
 
-def test_the_top_readme_has_a_place_for_every_table():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    marked = re.findall(r"<!-- ([\w-]+):start -->", text)
-    assert sorted(marked) == ["benchmark", "field", "results", "search"]
+@pytest.mark.parametrize("page", PAGES)
+def test_every_table_has_its_place(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.findall(r"<!-- ([\w-]+):start -->", text) == MARKS[page]
 
 
 def test_without_results_there_are_claims_and_dashes(root):
     assert update(load_results(root)) == PAGES
-    assert section(root, "README.md", "results").strip() == pages.NOTHING_YET
-    row = cells(section(root, "README.md", "field"), "`skip-48k` | BatchNorm")
+    assert section(root, TOP, "results").strip() == pages.NOTHING_YET
+    assert section(root, RESULTS, "course").strip() == pages.NOTHING_YET
+    row = cells(section(root, RESULTS, "field"), "`skip-48k` | BatchNorm")
     assert row[2:] == ["48,136", "20", "81.67 (80.50)", "–", "–", "–", "–"]
     assert update(load_results(root)) == []
 
@@ -121,9 +129,9 @@ def test_check_tells_what_is_out_of_date_and_writes_nothing(root):
     assert update(load_results(root), check=True) == PAGES
     assert (root / "README.md").read_bytes() == before
     update(load_results(root))
-    page = root / "Group-Norm/README.md"
+    page = root / NETWORKS
     page.write_text(page.read_text(encoding="utf-8").replace("18,064", "18,065"), encoding="utf-8")
-    assert update(load_results(root), check=True) == ["Group-Norm/README.md"]
+    assert update(load_results(root), check=True) == [NETWORKS]
 
 
 def test_the_command_ends_with_1_where_a_page_is_out_of_date(monkeypatch, capsys):
@@ -140,7 +148,7 @@ def test_the_course_s_table_says_mean_spread_interval_and_differences(root):
         for seed, value in enumerate(values, 1):
             keep(root, course(norm, seed), value)
     update(load_results(root))
-    text = section(root, "README.md", "results")
+    text = section(root, RESULTS, "course")
     row = cells(text, "BatchNorm |")
     count = count_parameters(build("course", "batch"))
     assert row[1:] == [
@@ -149,22 +157,23 @@ def test_the_course_s_table_says_mean_spread_interval_and_differences(root):
         "**88.00** ± 1.00 (n = 3)",
         "85.52 to 90.48",  # 88 ± 4.303 · 1 / √3
         "20",
-        "20.0",
-        f"{DEVICE}, 1 thread",
         "CIFAR-10 (JPEG copy)",
     ]
-    assert "Seeds 1 to 3." in text
+    assert f"BatchNorm seeds 1 to 3, LayerNorm seeds 1 and 2; {DEVICE}, 1 thread." in text
     difference = cells(text, "BatchNorm − LayerNorm")
     assert difference[1] == "+7.50"
     assert difference[4] == "3 and 2"
     assert "GroupNorm" not in text
+    top = section(root, TOP, "results")
+    assert cells(top, "BatchNorm |") == cells(text, "BatchNorm |")
+    assert f"BatchNorm − LayerNorm +7.50 ({difference[2]})." in top
 
 
 def test_runs_on_other_images_have_a_row_of_their_own(root):
     keep(root, course("batch", 1), 88.0)
     keep(root, course("batch", 2), 91.0, dataset="CIFAR-10")
     update(load_results(root))
-    text = section(root, "README.md", "results")
+    text = section(root, RESULTS, "course")
     rows = [line for line in text.splitlines() if line.startswith("| BatchNorm |")]
     assert len(rows) == 2
     assert "91.00** (n = 1)" in rows[0]
@@ -178,7 +187,7 @@ def test_a_diverged_run_is_counted_not_hidden(root):
     failed = replace(history(run, 10.0), epochs=[], train_accuracy=None, failure="The loss is nan.")
     failed.save(root / LESSONS["batch"] / "results" / f"{run.name}.json")
     update(load_results(root))
-    assert "**88.00** (n = 1), 1 diverged" in section(root, "README.md", "results")
+    assert "**88.00** (n = 1), 1 diverged" in section(root, TOP, "results")
 
 
 def test_a_quick_run_among_the_results_is_refused(root):
@@ -210,7 +219,7 @@ def test_the_field_s_table_sets_claim_and_both_recipes_side_by_side(root):
     for run in field_runs(networks=["skip-48k"], norms=["batch"]):
         keep(root, run, next(accuracy[run.label]))
     update(load_results(root))
-    text = section(root, "README.md", "field")
+    text = section(root, RESULTS, "field")
     row = cells(text, "`skip-48k` | BatchNorm")
     assert row[4:] == [
         "81.67 (80.50)",
@@ -222,8 +231,6 @@ def test_the_field_s_table_sets_claim_and_both_recipes_side_by_side(root):
     assert "2.67 points below" in text
     assert "1 of 1 networks are at or above" in text
     assert "Seed 1 with the sources' recipes, seeds 1 to 3 with the course's recipe" in text
-    assert "`skip-48k`" in section(root, "Batch-Norm/README.md", "results")
-    assert "84.00" not in section(root, "Group-Norm/README.md", "results")
 
 
 def test_a_network_below_its_claim_or_within_the_spread_is_named(root):
@@ -231,7 +238,7 @@ def test_a_network_below_its_claim_or_within_the_spread_is_named(root):
     for run in field_runs(networks=["skip-48k"], norms=["batch"]):
         keep(root, run, next(accuracy[run.label]))
     update(load_results(root))
-    text = section(root, "README.md", "field")
+    text = section(root, RESULTS, "field")
     assert "below it: `skip-48k` BatchNorm (−2.50)" in text
     assert "not so: `skip-48k` BatchNorm (+0.17 ± 1.26)" in text
 
@@ -244,7 +251,7 @@ def test_runs_on_compressed_images_are_set_beside_those_on_the_same_images_as_th
         for run in runs:
             keep(root, run, next(accuracy), dataset=f"{same}{ending}")
     update(load_results(root))
-    text = section(root, "README.md", "field")
+    text = section(root, RESULTS, "field")
     field, compression = text.split("What compression costs")
     assert cells(field, "`skip-48k` | BatchNorm")[6] == "80.50 ± 0.71 (n = 2)"
     row = cells(compression, "`skip-48k` | BatchNorm")
@@ -263,7 +270,7 @@ def test_without_runs_on_the_images_as_they_are_compression_is_not_judged(root):
     for run in field_runs(["course"], ["skip-48k"], ["batch"], [1], jpeg=75):
         keep(root, run, 80.0, dataset="CIFAR-10, stored as JPEG 75")
     update(load_results(root))
-    text = section(root, "README.md", "field")
+    text = section(root, RESULTS, "field")
     assert "What compression costs" not in text
     assert cells(text, "`skip-48k` | BatchNorm")[6] == "–"
 
@@ -275,10 +282,8 @@ def test_the_distance_between_the_norms_is_told_for_both_recipes(root):
             keep(root, run, next(accuracy))
     keep(root, field_runs(["course"], ["wide-31k"], ["batch"], [1])[0], 60.0)
     update(load_results(root))
-    text = section(root, "README.md", "field")
+    text = section(root, RESULTS, "field")
     assert "then the course's: `skip-48k` 9.00 and 1.00 points.\n" in text
-    # A lesson has one norm of each network: nothing to tell apart.
-    assert "best norm" not in section(root, "Batch-Norm/README.md", "results")
 
 
 def test_what_the_whole_map_gains_is_told_with_its_interval(root):
@@ -287,10 +292,8 @@ def test_what_the_whole_map_gains_is_told_with_its_interval(root):
             keep(root, field_runs(["course"], [network], ["group"], [seed])[0], accuracy)
     keep(root, field_runs(["course"], ["wide-31k"], ["layer"], [1])[0], 80.0)
     update(load_results(root))
-    for page, name in (("README.md", "field"), ("Group-Norm/README.md", "results")):
-        text = section(root, page, name)
-        assert "GroupNorm +2.00 (−4.08 to +8.08)." in text  # two degrees of freedom: ±4.30 · √2
-    assert "4×4 of" not in section(root, "Layer-Norm/README.md", "results")
+    text = section(root, RESULTS, "field")
+    assert "GroupNorm +2.00 (−4.08 to +8.08)." in text  # two degrees of freedom: ±4.30 · √2
 
 
 def test_recipes_run_on_different_images_are_not_compared(root):
@@ -298,35 +301,38 @@ def test_recipes_run_on_different_images_are_not_compared(root):
     for run in field_runs(networks=["skip-48k"], norms=["batch"], seeds=[1]):
         keep(root, run, 80.0, dataset=datasets[run.label])
     update(load_results(root))
-    row = cells(section(root, "README.md", "field"), "`skip-48k` | BatchNorm")
+    row = cells(section(root, RESULTS, "field"), "`skip-48k` | BatchNorm")
     assert row[7:] == ["–", "CIFAR-10; CIFAR-10 (JPEG copy)"]
 
 
-@pytest.mark.parametrize("norm", LESSONS)
-def test_a_lesson_s_readme_holds_the_layers_of_its_own_networks(root, norm):
+def test_the_page_of_the_networks_has_their_layers_and_where_they_are_taught(root):
     update(load_results(root))
-    text = section(root, f"{LESSONS[norm]}/README.md", "summary")
-    for network, kind in lesson_networks(LESSONS[norm]).items():
-        assert f"<code>{network}</code>" in text
-        assert cells(text, f"`{network}`")[2] == f"{count_parameters(build(network, kind)):,}"
-        assert f"Total params: {count_parameters(build(network, kind)):,}" in text
+    text = section(root, NETWORKS, "networks")
+    for norm, lesson in LESSONS.items():
+        for network, kind in lesson_networks(lesson).items():
+            _, words, parameters, _, lessons, _ = cells(text, f"`{network}`")
+            assert parameters == f"{count_parameters(build(network, kind)):,}"
+            assert f"[{lesson}](../../{lesson}/README.md)" in lessons
+            assert LABELS[kind] in words
+            assert kind == norm or (network, norm) == ("plain-47k", "group")
+            assert text.count(f"<code>{network}</code>") == 1
+            assert f"Total params: {parameters}" in text
     assert "skip connections, sums without a row" in text
 
 
 def test_the_log_of_the_search_becomes_a_table_the_best_of_the_longest_first(root):
-    pytest.importorskip("common.search")
     folder = root / "common" / "results"
-    folder.mkdir(parents=True)
     rows = [f"try {i},48000,batch,6,45000,{70 + i / 10},{i}|2" for i in range(15)]
     header = "name,parameters,norm,epochs,train_images,validation_accuracy,notes"
     random.Random(0).shuffle(rows)
     (folder / "search.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
     update(load_results(root))
-    text = section(root, "README.md", "search")
+    text = section(root, RESULTS, "search")
     names = re.findall(r"^\| (try \d+)", text, flags=re.MULTILINE)
     assert names == [f"try {i}" for i in reversed(range(15))]
     assert "<summary>3 more</summary>" in text
     assert cells(text, "try 14")[-2:] == ["14\\", "2"]  # the bar inside a note is escaped
+    assert cells(text, "try 10")[5] == "71.00"
     assert "15 configurations" in text
 
 
@@ -345,6 +351,8 @@ def test_learning_rates_tried_with_every_norm_become_a_grid_with_the_best_in_bol
     assert cells(text, "BatchNorm") == ["BatchNorm", "81.00", "**82.00**"]
     assert cells(text, "LayerNorm") == ["LayerNorm", "**79.50**", "79.00"]
     assert "4 epochs, one run each" in text
+    assert "For BatchNorm and GroupNorm the best rate, 0.2, is the highest that was tried" in text
+    assert "For LayerNorm the best rate, 0.1, is the lowest that was tried: a lower one" in text
     again = rows[3] | {"validation_accuracy": "82"}  # batch norm at 0.1, another seed
     text = learning_rate_grid([*rows, again])
     assert cells(text, "BatchNorm") == ["BatchNorm", "81.50", "**82.00**"]
@@ -360,13 +368,29 @@ def test_a_norm_at_home_with_the_shared_rate_stands_in_both_tables(root):
     for run, accuracy in zip(runs, (85.0, 84.0, 83.0), strict=True):
         keep(root, run, accuracy)
     update(load_results(root))
-    shared, tuned = section(root, "README.md", "results").split("**Each norm at its own best")
+    shared, tuned = section(root, RESULTS, "course").split("**Each norm at its own best")
     assert "learning rates BatchNorm 0.04, LayerNorm 0.02" in tuned
     assert (cells(shared, "BatchNorm |")[3], cells(tuned, "BatchNorm |")[3]) == (
         "**84.00** (n = 1)",
         "**85.00** (n = 1)",
     )
     assert cells(tuned, "LayerNorm |")[3] == "**83.00** (n = 1)"
+    assert "**83.00** (n = 1)" in section(root, TOP, "results")
+    assert "**85.00**" not in section(root, TOP, "results")
+
+
+def test_a_best_rate_at_the_edge_of_what_was_tried_is_told_where_it_is_used(root):
+    tuned = Run("course", "batch", course_recipe("batch", 1, tuned=True), label="tuned")
+    keep(root, tuned, 85.0)
+    log = root / "common" / "results" / "search.csv"
+    rows = [f"course,{norm},{rate},4,{rate}" for norm in LESSONS for rate in (1, 2, 4)]
+    header = "name,norm,learning_rate,epochs,validation_accuracy"
+    middle = [f"course,{norm},3,4,{10 if norm == 'layer' else 0}" for norm in LESSONS]
+    log.write_text("\n".join([header, *rows, *middle]), encoding="utf-8")
+    update(load_results(root))
+    words = "For BatchNorm and GroupNorm the best rate, 4, is the highest that was tried"
+    assert words in section(root, RESULTS, "course")
+    assert words not in section(root, TOP, "results")
 
 
 @pytest.mark.parametrize(
@@ -393,16 +417,17 @@ def test_text_around_a_section_stays_as_it_is():
 def test_figures_are_drawn_from_results_and_shown_in_the_readme(root):
     for norm in LESSONS:
         keep(root, course(norm, 1), 88.0)
-    for run in field_runs(["source"], ["wide-31k"]):
+    for run in field_runs(["course"], ["wide-31k"], seeds=[1]):
         keep(root, run, 75.0)
     drawn = {path.relative_to(root).as_posix(): path.read_bytes() for path in figures.draw(root)}
-    for lesson in LESSONS.values():
-        assert {f"{lesson}/results/curves.png", f"{lesson}/results/field.png"} <= set(drawn)
-    assert "common/results/comparison.png" in drawn
+    names = {f"{lesson}/results/curves.png" for lesson in LESSONS.values()}
+    names |= {f"common/results/{name}.png" for name in ("sets", "comparison", "field")}
+    assert set(drawn) == names
     assert all(len(content) < 150_000 for content in drawn.values())
     update(load_results(root))
     assert "](results/curves.png)" in section(root, "Layer-Norm/README.md", "results")
-    assert "](common/results/comparison.png)" in section(root, "README.md", "results")
+    assert "](common/results/comparison.png)" in section(root, TOP, "results")
+    assert "](field.png)" in section(root, RESULTS, "field")
     first = next(iter(figures.draw(root)))
     assert first.read_bytes() == drawn[first.relative_to(root).as_posix()]
 
@@ -415,23 +440,20 @@ def test_the_two_recipes_are_drawn_for_networks_that_have_every_norm_with_both(r
     assert "recipes.png" in drawn
     assert set(both_ways(load_results(root))) == {"wide-31k"}
     update(load_results(root))
-    assert "](common/results/recipes.png)" in section(root, "README.md", "field")
+    assert "](recipes.png)" in section(root, RESULTS, "field")
 
 
-def test_figures_of_the_field_show_one_recipe_never_a_mixture(root):
-    def shown() -> set[str]:
-        pairs = [(entry.network, entry.norm) for entry in FIELD]
-        runs = figures._of_field(load_results(root), pairs)
-        return {run.recipe.optimiser for run in runs}
-
-    for run in field_runs(["source"], ["wide-31k", "skip-48k"]):
+def test_the_figure_of_the_field_shows_one_recipe_never_a_mixture(root, monkeypatch):
+    shown = []
+    draw = figures.visualisation.comparison
+    monkeypatch.setattr(
+        figures.visualisation, "comparison", lambda runs, **more: shown.extend(runs) or draw(runs)
+    )
+    for run in field_runs(["source", "course"], ["wide-31k", "skip-48k"], seeds=[1]):
         keep(root, run, 75.0)
-    courses = field_runs(["course"], seeds=[1])
-    for run in courses[:-1]:
-        keep(root, run, 80.0)
-    assert shown() == {"sgd"}
-    keep(root, courses[-1], 80.0)
-    assert shown() == {"muon"}
+    list(figures.draw(root))
+    assert len(shown) == 6
+    assert {run.recipe.optimiser for run in shown} == {"muon"}
 
 
 def test_every_norm_of_the_field_has_a_lesson_and_a_name():
