@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
-from filelock import FileLock, Timeout
-
 
 def write_atomically(path: str | Path, text: str) -> Path:
     """Write ``text`` to ``path`` through a temporary file, making folders as needed."""
@@ -54,6 +51,8 @@ def _reason(error: Exception) -> str:
 
 def _remove_left_over(path: Path) -> None:
     """Remove the temporary files of processes that are no more."""
+    import psutil  # here, and filelock below, for most who import this module need neither
+
     for other in path.parent.glob(f".{glob.escape(path.name)}.*"):
         number = other.name.rpartition(".")[2]
         if number.isascii() and number.isdigit() and not psutil.pid_exists(int(number)):
@@ -112,6 +111,8 @@ def locked(path: Path, doing: str) -> Iterator[None]:
     ``path`` is the lock's file, ``doing`` what the other process may be at, as in "is decoding
     pets". Raises ``OSError`` or ``NotImplementedError`` where nothing can be locked.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path)
     try:
         lock.acquire(timeout=1)

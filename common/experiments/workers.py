@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
-
 from common.files import locked
 
 
@@ -23,6 +21,8 @@ def end_with(parent: int) -> None:
     """
     if os.getppid() != parent:
         return
+    import psutil
+
     process = psutil.Process(parent)
 
     def watch() -> None:

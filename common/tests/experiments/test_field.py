@@ -196,8 +196,7 @@ def test_a_lesson_loads_the_network_whose_name_was_changed(monkeypatch, capsys):
     assert trained == ["batch", "group", "group"]
 
 
-def test_the_weights_of_another_network_can_be_evaluated(monkeypatch, capsys):
-    monkeypatch.setattr("common.data.load_images", lambda _: load_images("shapes"))
+def test_the_weights_of_another_network_can_be_evaluated(capsys):
     assert cli.main(["evaluate", "--network", "skip-48k", "--norm", "layer"]) == 0
     assert "skip-48k with layer norm" in capsys.readouterr().out
 

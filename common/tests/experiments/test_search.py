@@ -11,7 +11,7 @@ from common.experiments import runs, search
 from common.experiments.search import LIMIT, OVER_LIMIT, Row
 from common.networks.candidates import CANDIDATES
 from common.networks.registry import count_parameters
-from common.training.history import History
+from common.training.history import History, Score, epoch_row
 from common.training.recipes import OWN_RATES
 
 ROW = Row("gated", "gated", 47_258, "batch", "muon", 0.02, 4, 1, 45_000, 46.82, 28.31, 116, "early")
@@ -105,7 +105,8 @@ def test_a_file_of_an_older_network_is_not_taken_for_this_one(tmp_path):
     recipe = run.recipe.shortened()
     images = {"train_images": 160, "test_images": 160}
     title = "shapes, validation split – quick mode"
-    old = History("gated", "batch", 12, recipe, title, epochs=[{}], train_accuracy=1.0, **images)
+    row = epoch_row(1, 0.1, Score(1.0, 1.0), Score(1.0, 1.0), 1.0)
+    old = History("gated", "batch", 12, recipe, title, epochs=[row], train_accuracy=1.0, **images)
     old.save(tmp_path / f"{run.name}.json")
     with pytest.raises(ValueError, match=r"12 parameters.*Delete"):
         search.perform([run], tmp_path, jobs=1)

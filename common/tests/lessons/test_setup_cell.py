@@ -146,14 +146,14 @@ def test_says_what_to_do_when_the_course_cannot_be_fetched(tmp_path):
     empty = tmp_path / "an empty folder"
     empty.mkdir()
     outcome = run(setup_cell("Batch-Norm"), empty)
-    assert_one_sentence(outcome, "Could not fetch https://", ".zip, unpack it")
+    assert_one_sentence(outcome, "Could not fetch ", "open the notebook of https://")
 
 
 def test_says_what_to_do_without_git(tmp_path):
     empty = tmp_path / "no git here"
     empty.mkdir()
     outcome = run(setup_cell("Group-Norm"), empty, PATH=str(empty))
-    assert_one_sentence(outcome, "Could not fetch https://", ".zip, unpack it")
+    assert_one_sentence(outcome, "Could not fetch ", "open the notebook of https://")
 
 
 @pytest.mark.parametrize("content", [".git/HEAD", "Batch-Norm/model.py"])
@@ -162,7 +162,9 @@ def test_a_copy_that_is_old_or_was_cut_off_is_said_at_once(course, tmp_path, con
     old.parent.mkdir(parents=True)
     old.write_text("ref: refs/heads/main")
     outcome = run(setup_cell("Batch-Norm"), tmp_path / "work", fetch_from=course)
-    assert_one_sentence(outcome, f"delete {tmp_path / 'work' / 'cifar10-norms'}")
+    assert_one_sentence(
+        outcome, f"Could not fetch {tmp_path / 'work' / 'cifar10-norms'}: delete it if"
+    )
     assert old.exists()
 
 
