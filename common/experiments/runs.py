@@ -13,15 +13,18 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import settings
 from common.data import first_images, hold_out
 from common.experiments.weights import save_weights
-from common.training import Diverged, History, Recipe, fit, seeded_model
+from common.training import Diverged, History, Overview, Recipe, fit, format_time, seeded_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,6 +44,7 @@ class Run:
         label: what tells runs of one network, norm and seed apart (part of the file's name).
         train_images: how many of the training images to train on, None for all of them.
         jpeg: the quality at which the images are stored as JPEG before, None for as they are.
+        brief: whether to save time with the evaluations (see ``fit``).
         builder: what makes a network that ``common.networks`` does not know; called like the
             builders there, with ``norm``, ``classes`` and ``image_size``.
     """
@@ -53,6 +57,7 @@ class Run:
     label: str = ""
     train_images: int | None = None
     jpeg: int | None = None
+    brief: bool = False
     builder: Callable[..., nn.Module] | None = None
 
     @property
@@ -109,7 +114,6 @@ def run_all(
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
-    progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
     images = {}
     looked_at = missing if shipped else runs
@@ -120,18 +124,31 @@ def run_all(
         images[name, jpeg] = plain if jpeg is None else compress(plain, jpeg)
     for run in looked_at:
         check_images(run, images[run.data, run.jpeg], folder_of(run))
-    joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(_perform_group)(
-            group,
-            images[group[0].data, group[0].jpeg],
-            [folder_of(run) for run in group],
-            threads=threads,
-            progress=progress,
-            device=device,
-            weights=[wanted(run) for run in group],
+    work = [_work(run, images[run.data, run.jpeg]) for run in missing]
+    options = {"threads": threads, "device": device}
+    if jobs == 1 and len(groups) == len(missing):
+        several = len(missing) > 1
+        with Overview("bar", _short_names(missing), work) if several else nullcontext() as whole:
+            for number, run in enumerate(missing):
+                if whole:
+                    whole.begin(number)
+                data, target = images[run.data, run.jpeg], folder_of(run)
+                perform(run, data, target, weights=wanted(run), whole=whole, **options)
+    else:
+        print(f"{len(missing)} runs, {jobs} at a time; a line an epoch.", flush=True)
+        files = [_path(run, folder_of(run)) for run in missing]
+        finish = partial(_say_how_far, dict(zip(files, work, strict=True)), started=time.time())
+        joblib.Parallel(n_jobs=jobs)(
+            joblib.delayed(_perform_group)(
+                group,
+                images[group[0].data, group[0].jpeg],
+                [folder_of(run) for run in group],
+                weights=[wanted(run) for run in group],
+                finish=finish,
+                **options,
+            )
+            for group in groups
         )
-        for group in groups
-    )
     return [_history(run, folder_of(run)) for run in runs]
 
 
@@ -144,6 +161,7 @@ def perform(
     progress: str = "bar",
     device: str | None = None,
     weights: bool = False,
+    whole: Overview | None = None,
 ) -> History:
     """One run, from its images (compressed already, if so asked) to its files in ``folder``."""
     data, model = _images_of(run, data), _model_of(run, data)
@@ -159,6 +177,8 @@ def perform(
             threads=threads,
             progress=progress,
             checkpoint=checkpoint,
+            brief=run.brief,
+            whole=whole,
         )
     except Diverged as error:
         history = error.history
@@ -218,14 +238,46 @@ def _perform_group(
     data: ImageData,
     folders: Sequence[Path],
     *,
-    progress: str,
     weights: Sequence[bool],
+    finish: Callable[[], None],
     **options: Any,
 ) -> None:
     if len(runs) > 1:
         perform_together(runs, data, folders, weights=weights, **options)
     else:
-        perform(runs[0], data, folders[0], progress=progress, weights=weights[0], **options)
+        perform(runs[0], data, folders[0], progress="lines", weights=weights[0], **options)
+    finish()
+
+
+def _work(run: Run, data: ImageData) -> float:
+    """How much there is to do, in epochs on all images at full size."""
+    images = run.train_images or len(data.train)
+    shares = run.recipe.pixel_shares(min(data.train.images.shape[-2:]))
+    return sum(shares) * images / len(data.train)
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """What tells the runs apart: the norm, and what else is not the same for all."""
+    parts = [(run.network, run.norm, run.label, f"seed {run.recipe.seed}") for run in runs]
+    differ = [len(set(kind)) > 1 for kind in zip(*parts, strict=True)]
+    differ[1:2] = [True]
+    return [" ".join(p for p, shown in zip(mine, differ, strict=False) if shown) for mine in parts]
+
+
+def _say_how_far(work: dict[Path, float], *, started: float) -> None:
+    """A line on all the runs that are made side by side: what is done, and the time left.
+
+    Any of their processes can say it, for the files in which their results are kept tell it all.
+    """
+    done = [path for path in work if path.exists()]
+    share = sum(work[path] for path in done) / sum(work.values())
+    left = format_time((time.time() - started) * (1 - share) / share)
+    found = ", ".join(
+        f"{history.norm} {history.test_accuracy:.2f} %"
+        for history in map(History.load, done)
+        if not history.failure
+    )
+    print(f"{len(done)} of {len(work)} runs done, about {left} left: {found}", flush=True)
 
 
 def _groups(

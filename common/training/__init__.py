@@ -10,6 +10,7 @@ from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate, predict
 from common.training.history import Diverged, History, Score
 from common.training.loop import fit, seeded_model
+from common.training.progress import Overview, format_time
 from common.training.recipes import OWN_RATES, SHARED, Recipe, course_recipe
 from common.training.state import TrainingState
 from common.training.together import Stack, fit_together
@@ -20,6 +21,7 @@ __all__ = [
     "Acceleration",
     "Diverged",
     "History",
+    "Overview",
     "Recipe",
     "Score",
     "Stack",
@@ -28,6 +30,7 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_together",
+    "format_time",
     "predict",
     "seeded_model",
 ]

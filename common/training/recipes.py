@@ -116,6 +116,11 @@ class Recipe:
         """The shorter side of the training images in this epoch, from 1; None: as they are."""
         return self.sizes[epoch - 1] if epoch <= len(self.sizes) else None
 
+    def pixel_shares(self, full: int) -> list[float]:
+        """For each epoch, how many of the pixels are there of images with shorter side ``full``."""
+        sizes = (self.size(epoch) or full for epoch in range(1, self.epochs + 1))
+        return [(min(size, full) / full) ** 2 for size in sizes]
+
     def shortened(self) -> Recipe:
         """The same recipe for quick mode: two epochs, the last in full, and small batches."""
         epochs = min(self.epochs, 2)

@@ -1,6 +1,7 @@
 """The runner, the shipped results, the statistics and the command line."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,21 @@ def test_finished_runs_are_not_trained_again(tmp_path, monkeypatch):
     assert run_all(RUNS, tmp_path, jobs=1, weights=True) == first
 
 
+def test_one_view_shows_all_runs(tmp_path, capsys, monkeypatch):
+    run_all(RUNS, tmp_path / "log", jobs=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(", epoch")[0] for line in lines] == ["batch, 1 of 2", "group, 2 of 2"]
+    assert all(re.search(r"; \d:\d\d left, all \d:\d\d left$", line) for line in lines)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    histories = run_all(RUNS, tmp_path / "terminal", jobs=1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    last = re.split(r"[\r\n]+", shown.err.strip())[-1]
+    accuracies = ", ".join(f"{h.norm} {h.test_accuracy:.1f}%" for h in histories)
+    assert last.startswith("2 of 2|")
+    assert last.endswith(accuracies)
+
+
 def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     run_all(RUNS[:1], tmp_path, jobs=1)
     trained = []
@@ -40,12 +56,17 @@ def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     assert trained == RUNS[1:]
 
 
-def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path):
+def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path, capfd):
     alone = run_all(RUNS, tmp_path / "alone", jobs=1)
     together = run_all(RUNS, tmp_path / "together", jobs=2)
     for one, other in zip(alone, together, strict=True):
         assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1.0)
         assert one.recipe == other.recipe
+    lines = capfd.readouterr().out.splitlines()
+    assert "2 runs, 2 at a time; a line an epoch." in lines
+    assert any(
+        re.match(r"2 of 2 runs done, about 0:00 left: batch .* %, group", li) for li in lines
+    )
 
 
 def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):
