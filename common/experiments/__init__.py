@@ -2,12 +2,14 @@
 
 ``runs.py`` performs and resumes them, ``weights.py`` keeps what they learnt, ``shipped.py`` finds
 those that come with the course, ``statistics.py`` has the intervals and Welch's test. What is run:
-``course.py`` the comparison of the norms, ``field.py`` the networks of the field with their
-sources' recipes, ``search.py`` the candidates for the course's network, ``benchmark.py`` the speed.
+``course.py`` the comparison of the norms, ``race.py`` keeps what the race to 70 % came to,
+``field.py`` the networks of the field with their sources' recipes, ``search.py`` the candidates for
+the course's network, ``benchmark.py`` the speed.
 """
 
 from common.experiments.course import accuracy_runs, check_shippable, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
+from common.experiments.race import RACE_FILE, save_race
 from common.experiments.runs import Run, run_all
 from common.experiments.shipped import (
     course_histories,
@@ -29,6 +31,7 @@ from common.experiments.weights import load_weights, try_weights
 
 __all__ = [
     "FIELD",
+    "RACE_FILE",
     "RECIPES",
     "Difference",
     "Entry",
@@ -51,6 +54,7 @@ __all__ = [
     "own_folder",
     "results_folder",
     "run_all",
+    "save_race",
     "shipped_histories",
     "shipped_run",
     "summarise",

@@ -1,5 +1,6 @@
 """The runner, the shipped results, the statistics and the command line."""
 
+import csv
 import math
 import re
 from dataclasses import replace
@@ -13,9 +14,9 @@ from common.data.splits import hold_out
 from common.experiments import runs, shipped
 from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
-from common.reports import comparison_table
+from common.reports import comparison_table, conclusion
 from common.training.history import History
-from common.training.recipes import Recipe
+from common.training.recipes import RACE, SHARED, Recipe
 from common.training.state import TrainingState
 
 RECIPE = Recipe(epochs=1, batch_size=32)
@@ -339,6 +340,64 @@ def test_compare_prints_a_row_a_norm_and_leaves_its_files(tmp_path, capsys):
         assert label in printed
     for name in ("curves.png", "comparison.png", "course-layer-seed1.json"):
         assert (tmp_path / name).exists()
+
+
+def test_the_race_is_what_compare_does_unless_it_is_told_how_far_to_go(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(experiments, "run_all", lambda runs, *_, **__: asked.append(runs) or [])
+    monkeypatch.setattr(reports, "comparison_table", lambda _: "")
+    monkeypatch.setattr(reports, "conclusion", lambda _: "")
+    monkeypatch.setattr(reports, "draw_comparison", lambda *_: [])
+    command = ["compare", "--norms", "batch", "none", "--out", str(tmp_path)]
+    for more in ([], ["--full"], ["--epochs", "2"], ["--learning-rate", "0.01"]):
+        assert cli.main([*command, *more]) == 0
+    race, full, short, slow = asked
+    assert [run.name for run in race] == ["course-batch-race-seed1", "course-none-race-seed1"]
+    assert all(run.recipe == RACE and run.brief for run in race)
+    assert all(run.recipe == SHARED and not run.brief and not run.label for run in full)
+    assert all(run.recipe == replace(SHARED, epochs=2) for run in short)
+    assert all(run.recipe == replace(RACE, learning_rate=0.01) for run in slow)
+
+
+def with_accuracies(norm: str, *accuracies: float) -> list[History]:
+    rows = [[{"epoch": 1, "test_accuracy": accuracy}] for accuracy in accuracies]
+    return [
+        History("course", norm, 1, replace(RECIPE, seed=seed), "CIFAR-10 (JPEG copy)", epochs=row)
+        for seed, row in enumerate(rows, start=1)
+    ]
+
+
+def test_the_conclusion_says_what_the_runs_can_tell():
+    one = conclusion([*with_accuracies("batch", 71), *with_accuracies("group", 69)])
+    assert "1 of 2 runs are past 70 %" in one
+    assert "One run says nothing about a difference" in one
+    assert "train %" not in comparison_table(with_accuracies("batch", 71))
+    far = with_accuracies("batch", 80, 80.2, 80.1) + with_accuracies("group", 70, 70.1, 70.2)
+    near = with_accuracies("layer", 70, 70.3, 70.2)
+    several = conclusion(far + near).splitlines()
+    assert several[0].startswith("7 of 9 runs are past 70 %")
+    assert re.fullmatch(
+        r"  BatchNorm − GroupNorm: \+10.00, \+9.\d\d to \+10.\d\d: told apart", several[2]
+    )
+    assert several[4].endswith(": not told apart")
+    assert (
+        conclusion(with_accuracies("batch", 71)) == "1 of 1 runs are past 70 % of the test images."
+    )
+
+
+def test_the_race_is_kept_as_a_row_a_run(tmp_path, capsys):
+    command = ["accuracy", "--race", "--norms", "group", "--seeds", "2", "1", "--quick"]
+    assert cli.main([*command, "--out", str(tmp_path)]) == 0
+    assert "GroupNorm" in capsys.readouterr().out
+    with (tmp_path / "race.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["norm"], row["seed"], row["threads"]) for row in rows] == [
+        ("group", "1", "1"),
+        ("group", "2", "1"),
+    ]
+    kept = History.load(tmp_path / "course-group-race-seed1.json")
+    assert float(rows[0]["test_accuracy"]) == pytest.approx(kept.test_accuracy, abs=0.01)
+    assert rows[0]["sizes"] == "16"
 
 
 @pytest.mark.parametrize(
