@@ -6,9 +6,13 @@ import argparse
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common.training import History
 
 NORMS = ("batch", "group", "layer")
 
@@ -18,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 1 where every run diverged, and with ``tables --check`` where a page is out of date.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
+    options.given = list(given)
     for stream in (sys.stdout, sys.stderr):
         # Pipes and some consoles on Windows have no ±, − or x̂, and would fail at the first one.
         if isinstance(stream, io.TextIOWrapper):
@@ -58,11 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "compare",
         compare,
-        "Train one network with each norm and compare them (the main job).",
+        "Train one network with each norm to 70 % and compare them (the main job); with --full or "
+        "--epochs, as far as the course's recipe gets.",
         "norms",
         "network",
         "data",
         "training",
+        "full",
         "seeds",
         "jobs",
         "together",
@@ -78,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "jobs",
         "together",
         "tuned",
+        "race",
     )
     add(
         "benchmark",
@@ -179,6 +188,16 @@ def _tuned(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tuned", action="store_true", help=text)
 
 
+def _full(command: argparse.ArgumentParser) -> None:
+    text = "the course's recipe, 20 epochs (default: the race to 70 %%, a few short ones)"
+    command.add_argument("--full", action="store_true", help=text)
+
+
+def _race(command: argparse.ArgumentParser) -> None:
+    text = "the race to 70 %% instead, into common/results/race.csv"
+    command.add_argument("--race", action="store_true", help=text)
+
+
 def _out(command: argparse.ArgumentParser) -> None:
     text = "the history's JSON file, its weights beside it (default: in runs/)"
     command.add_argument("--out", type=_path, help=text)
@@ -278,6 +297,8 @@ _OPTIONS = {
     "figures": _figures,
     "search": _search,
     "tuned": _tuned,
+    "full": _full,
+    "race": _race,
 }
 
 
@@ -297,17 +318,48 @@ def _status(histories: Sequence[Any]) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
+    started = time.perf_counter()
     from common import experiments, reports
+    from common.training import SHARED, format_time
+
+    race = not options.full and options.epochs is None
+    changes = _recipe_changes(options)
+    folder = options.out or experiments.own_folder(options.command, options.data)
+    histories = _compare(options, options.network, folder, race=race, **changes)
+    print(reports.comparison_table(histories))
+    print(f"\n{reports.conclusion(histories)}\n\nDrawing the figures …", flush=True)
+    drawn = reports.draw_comparison(histories, folder)
+    print("\n".join(f"Figure: {path}" for path in drawn))
+    print(f"Histories and weights: {folder}\n{format_time(time.perf_counter() - started)} in all.")
+    if race:
+        command = " ".join(["python -m common", *options.given, "--full"])
+        print(f"\nThe full runs, {SHARED.epochs} epochs each: {command}")
+    return _status(histories)
+
+
+def _compare(
+    options: argparse.Namespace,
+    network: str,
+    folder: Path,
+    *,
+    race: bool,
+    shipped: bool = False,
+    **changes: float | None,
+) -> list[History]:
+    """The runs of a comparison, kept in ``folder``.
+
+    In the race one norm goes after the other, with all cores, unless ``--jobs`` says otherwise:
+    three runs on two cores, one at a time on each, would leave one idle for a third of the time.
+    """
+    from common import experiments
 
     runs = experiments.comparison_runs(
-        options.network, options.norms, options.seeds, options.data, **_recipe_changes(options)
+        network, options.norms, options.seeds, options.data, race=race, **changes
     )
-    folder = options.out or experiments.own_folder(options.command, options.data)
-    histories = experiments.run_all(runs, folder, weights=True, **_side_by_side(options))
-    drawn = reports.draw_comparison(histories, folder)
-    print(reports.comparison_table(histories))
-    print(f"\n{'Histories, weights and figures' if drawn else 'Histories'}: {folder}")
-    return _status(histories)
+    side_by_side = _side_by_side(options)
+    if race:
+        side_by_side["jobs"] = options.jobs or 1
+    return experiments.run_all(runs, folder, weights=not shipped, shipped=shipped, **side_by_side)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -336,11 +388,28 @@ def accuracy(options: argparse.Namespace) -> int:
     """``accuracy``: the runs that the lessons show, kept with them, one with weights."""
     from common import experiments, reports
 
+    if options.race:
+        return _race_results(options)
     runs = experiments.accuracy_runs(
         options.norms, options.seeds, options.data, tuned=options.tuned
     )
     histories = experiments.run_for_lessons(runs, options.out, **_side_by_side(options))
     print(reports.comparison_table(histories))
+    return _status(histories)
+
+
+def _race_results(options: argparse.Namespace) -> int:
+    from common import experiments, reports
+
+    shipped = options.out is None
+    if shipped:
+        experiments.check_shippable(options.data)
+    # A folder of its own: the reader's races may have been run on a busy machine, or a stand-in.
+    folder = options.out or experiments.own_folder("race", options.data)
+    histories = _compare(options, "course", folder, race=True, shipped=shipped)
+    path = experiments.RACE_FILE if shipped else folder / experiments.RACE_FILE.name
+    print(reports.comparison_table(histories))
+    print(f"\n{reports.conclusion(histories)}\n\n{experiments.save_race(histories, path)}")
     return _status(histories)
 
 

@@ -3,14 +3,17 @@
 ``runs.py`` performs and resumes them, ``workers.py`` keeps processes apart, ``weights.py`` keeps
 what they learnt, ``shipped.py`` makes and finds those that come with the course, ``statistics.py``
 has the intervals and Welch's test. What is run: ``course.py`` the comparison of the norms,
+``race.py`` keeps what the race to 70 % came to,
 ``field.py`` the networks of the field with their sources' recipes, ``search.py`` the candidates for
 the course's network, ``benchmark.py`` the speed.
 """
 
 from common.experiments.course import accuracy_runs, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
+from common.experiments.race import RACE_FILE, save_race
 from common.experiments.runs import Run, check_copies, copy_run, run_all
 from common.experiments.shipped import (
+    check_shippable,
     course_histories,
     field_histories,
     is_shipped,
@@ -30,6 +33,7 @@ from common.experiments.weights import load_weights, try_weights
 
 __all__ = [
     "FIELD",
+    "RACE_FILE",
     "RECIPES",
     "Difference",
     "Entry",
@@ -38,6 +42,7 @@ __all__ = [
     "Summary",
     "accuracy_runs",
     "check_copies",
+    "check_shippable",
     "compare_means",
     "comparison_runs",
     "copy_run",
@@ -53,6 +58,7 @@ __all__ = [
     "results_folder",
     "run_all",
     "run_for_lessons",
+    "save_race",
     "shipped_histories",
     "shipped_run",
     "summarise",

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 from common.data import folder_name
 from common.experiments.runs import Run
 from common.settings import RUNS, quick
-from common.training import course_recipe
+from common.training import course_recipe, race_recipe
 
 
 def comparison_runs(
-    network: str, norms: Sequence[str], seeds: Sequence[int], data: str, **changes: float | None
+    network: str,
+    norms: Sequence[str],
+    seeds: Sequence[int],
+    data: str,
+    *,
+    race: bool = False,
+    **changes: float | None,
 ) -> list[Run]:
     """One network with each norm and seed, seed by seed, with the course's recipe.
 
-    ``changes`` are those of ``course_recipe``; it raises ``ValueError`` for an unknown norm.
+    ``race``: with the recipe of the race to 70 % instead, and brief evaluations. ``changes`` are
+    those of ``course_recipe``; it raises ``ValueError`` for an unknown norm.
     """
-    return [
-        Run(network, norm, course_recipe(norm, seed, **changes), data=data)
-        for seed, norm in product(seeds, norms)
-    ]
+    runs = []
+    for seed, norm in product(seeds, norms):
+        recipe = course_recipe(norm, seed, **changes)
+        run = Run(network, norm, recipe, data=data)
+        if race:
+            run = replace(run, recipe=race_recipe(seed, **changes), label="race", brief=True)
+        runs.append(run)
+    return runs
 
 
 def accuracy_runs(

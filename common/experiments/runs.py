@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +28,7 @@ from common.data import first_images, hold_out
 from common.experiments.weights import load_weights, save_weights
 from common.experiments.workers import alone, end_with
 from common.files import check_folder, check_target, discard, replacing
-from common.training import Diverged, History, Recipe, fit, seeded_model
+from common.training import Diverged, History, Overview, Recipe, fit, format_time, seeded_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +48,7 @@ class Run:
         label: what tells runs of one network, norm and seed apart (part of the file's name).
         train_images: how many of the training images to train on, None for all of them.
         jpeg: the quality at which the images are stored as JPEG before, None for as they are.
+        brief: whether to save time with the evaluations (see ``fit``).
         builder: what makes a network that ``common.networks`` does not know; called like the
             builders there, with ``norm``, ``classes`` and ``image_size``.
     """
@@ -57,6 +61,7 @@ class Run:
     label: str = ""
     train_images: int | None = None
     jpeg: int | None = None
+    brief: bool = False
     builder: Callable[..., nn.Module] | None = None
 
     @property
@@ -116,7 +121,6 @@ def run_all(
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
-    progress = "bar" if jobs == 1 else "lines"
     # Loaded here, once: workers that each looked for the images would each try to download them.
     images = {}
     looked_at = missing if shipped else runs
@@ -131,6 +135,20 @@ def run_all(
         if key not in described:
             described[key] = describe_images(run, images[run.data, run.jpeg])
         check_images(run, described[key], folder_of(run))
+    work = [_work(run, images[run.data, run.jpeg]) for run in missing]
+    options = {"threads": threads, "device": device}
+    if jobs == 1 and len(groups) == len(missing):
+        several = len(missing) > 1
+        with Overview("bar", _short_names(missing), work) if several else nullcontext() as whole:
+            for number, run in enumerate(missing):
+                if whole:
+                    whole.begin(number)
+                data, target = images[run.data, run.jpeg], folder_of(run)
+                perform_once(run, data, target, weights=wanted(run), whole=whole, **options)
+        return [_history(run, folder_of(run)) for run in runs]
+    print(f"{len(missing)} runs, {jobs} at a time; a line an epoch.", flush=True)
+    files = [_path(run, folder_of(run)) for run in missing]
+    finish = partial(_say_how_far, dict(zip(files, work, strict=True)), started=time.time())
     try:
         joblib.Parallel(n_jobs=jobs)(
             joblib.delayed(_perform_group)(
@@ -138,10 +156,9 @@ def run_all(
                 images[group[0].data, group[0].jpeg],
                 [folder_of(run) for run in group],
                 parent=os.getpid(),
-                threads=threads,
-                progress=progress,
-                device=device,
                 weights=[wanted(run) for run in group],
+                finish=finish,
+                **options,
             )
             for group in groups
         )
@@ -162,6 +179,7 @@ def perform(
     progress: str = "bar",
     device: str | None = None,
     weights: bool = False,
+    whole: Overview | None = None,
 ) -> History:
     """One run, from its images (compressed already, if so asked) to its files in ``folder``."""
     data, model = _images_of(run, data), _model_of(run, data)
@@ -177,6 +195,8 @@ def perform(
             threads=threads,
             progress=progress,
             checkpoint=checkpoint,
+            brief=run.brief,
+            whole=whole,
         )
     except Diverged as error:
         history = error.history
@@ -237,8 +257,8 @@ def _perform_group(
     folders: Sequence[Path],
     *,
     parent: int,
-    progress: str,
     weights: Sequence[bool],
+    finish: Callable[[], None],
     **options: Any,
 ) -> None:
     """The runs of a group that no other process has made by the time it is this one's turn."""
@@ -250,15 +270,49 @@ def _perform_group(
             perform_together(runs, data, folders, weights=weights, **options)
         elif left:
             run, folder, keep = left[0]
-            perform(run, data, folder, progress=progress, weights=keep, **options)
+            perform(run, data, folder, progress="lines", weights=keep, **options)
+    finish()
 
 
-def perform_once(run: Run, data: ImageData, folder: Path, *, weights: bool = False) -> None:
+def perform_once(
+    run: Run, data: ImageData, folder: Path, *, weights: bool = False, **options: Any
+) -> None:
     """``perform`` the run, unless another process has it done by the time it is this one's turn."""
     folder.mkdir(parents=True, exist_ok=True)
     with alone([_path(run, folder)]):
         if not is_done(run, folder, weights):
-            perform(run, data, folder, weights=weights)
+            perform(run, data, folder, weights=weights, **options)
+
+
+def _work(run: Run, data: ImageData) -> float:
+    """How much there is to do, in epochs on all images at full size."""
+    images = run.train_images or len(data.train)
+    shares = run.recipe.pixel_shares(min(data.train.images.shape[-2:]))
+    return sum(shares) * images / len(data.train)
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """What tells the runs apart: the norm, and what else is not the same for all."""
+    parts = [(run.network, run.norm, run.label, f"seed {run.recipe.seed}") for run in runs]
+    differ = [len(set(kind)) > 1 for kind in zip(*parts, strict=True)]
+    differ[1:2] = [True]
+    return [" ".join(p for p, shown in zip(mine, differ, strict=False) if shown) for mine in parts]
+
+
+def _say_how_far(work: dict[Path, float], *, started: float) -> None:
+    """A line on all the runs that are made side by side: what is done, and the time left.
+
+    Any of their processes can say it, for the files in which their results are kept tell it all.
+    """
+    done = [path for path in work if path.exists()]
+    share = sum(work[path] for path in done) / sum(work.values())
+    left = format_time((time.time() - started) * (1 - share) / share)
+    found = ", ".join(
+        f"{history.norm} {history.test_accuracy:.2f} %"
+        for history in map(History.load, done)
+        if not history.failure
+    )
+    print(f"{len(done)} of {len(work)} runs done, about {left} left: {found}", flush=True)
 
 
 def _groups(

@@ -113,7 +113,7 @@ def run_for_lessons(
     if folder is not None:
         return run_all(runs, folder, weights=is_shown, **options)
     for data in dict.fromkeys(run.data for run in runs):
-        _check_shippable(data)
+        check_shippable(data)
     histories = run_all(
         runs, lambda run: results_folder(run.norm), weights=is_shown, shipped=True, **options
     )
@@ -134,7 +134,7 @@ def keep_median_weights(network: str, norm: str) -> None:
             weights_of(run).unlink(missing_ok=True)
 
 
-def _check_shippable(data: str | Path) -> None:
+def check_shippable(data: str | Path) -> None:
     """Raise ``ValueError`` unless full runs on these images belong in the lessons' results."""
     if quick() or folder_name(data) != "cifar10":
         kind = "Quick runs" if quick() else f"Runs on {data}"

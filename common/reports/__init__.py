@@ -6,7 +6,7 @@ table for the terminal, ``speed.py`` the benchmark's report; ``network_tables.py
 networks. ``pages.py`` fills the pages, and ``figures.py`` draws what they show.
 """
 
-from common.reports.console import comparison_table
+from common.reports.console import comparison_table, conclusion
 from common.reports.field_tables import field_report
 from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
@@ -16,6 +16,7 @@ from common.reports.speed import report, save_benchmark
 __all__ = [
     "Results",
     "comparison_table",
+    "conclusion",
     "draw",
     "draw_comparison",
     "field_report",

@@ -10,16 +10,28 @@ from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate, predict
 from common.training.history import Diverged, History, Score
 from common.training.loop import fit, seeded_model
-from common.training.recipes import OWN_RATES, SHARED, Recipe, course_recipe
+from common.training.progress import Overview, format_time
+from common.training.recipes import (
+    OWN_RATES,
+    RACE,
+    SHARED,
+    TARGET,
+    Recipe,
+    course_recipe,
+    race_recipe,
+)
 from common.training.state import TrainingState, checksum
 from common.training.together import Stack, fit_together
 
 __all__ = [
     "OWN_RATES",
+    "RACE",
     "SHARED",
+    "TARGET",
     "Acceleration",
     "Diverged",
     "History",
+    "Overview",
     "Recipe",
     "Score",
     "Stack",
@@ -29,6 +41,8 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_together",
+    "format_time",
     "predict",
+    "race_recipe",
     "seeded_model",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,13 +24,15 @@ def predict(
     device: str | torch.device | None = None,
     batch_size: int | None = None,
     size: int | None = None,
+    watch: Callable[[int], None] = lambda images: None,
 ) -> torch.Tensor:
     """The model's outputs for ``images`` in evaluation mode: float32 ``(N, classes)`` on the CPU.
 
     The model is moved to ``device`` (by default it stays where it is) and its training flag is
     put back afterwards. ``batch_size`` is 250 on a CPU, where larger ones only take more memory
     than a training step, and 2,000 elsewhere. ``size`` is the shorter side, in pixels, that the
-    images are brought down to first (by default they stay as they are).
+    images are brought down to first (by default they stay as they are). ``watch`` is told after
+    each batch how many images it had.
     """
     device = torch.device(device) if device else next(model.parameters()).device
     batch_size = batch_size or (250 if device.type == "cpu" else 2000)
@@ -39,10 +42,10 @@ def predict(
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [
-                model(resized(normalise(x.to(device)), size))
-                for x in images.images.split(batch_size)
-            ]
+            parts = []
+            for x in images.images.split(batch_size):
+                parts.append(model(resized(normalise(x.to(device)), size)))
+                watch(len(x))
             return torch.cat(parts).float().cpu()
     finally:
         model.train(was_training)
@@ -55,14 +58,16 @@ def evaluate(
     *,
     device: str | torch.device | None = None,
     size: int | None = None,
+    watch: Callable[[int], None] = lambda images: None,
 ) -> Score:
     """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode.
 
-    ``device`` and ``size`` are those of ``predict``. Raises ``ValueError`` if there is no image.
+    ``device``, ``size`` and ``watch`` are those of ``predict``. Raises ``ValueError`` if there is
+    no image.
     """
     if not len(images):
         raise ValueError("There are no images to evaluate the network on; give at least one.")
-    outputs = predict(model, images, data, device=device, size=size)
+    outputs = predict(model, images, data, device=device, size=size, watch=watch)
     loss = F.cross_entropy(outputs, images.labels).item()
     right = (outputs.argmax(1) == images.labels).sum().item()
     return Score(loss, 100 * right / len(images.labels))

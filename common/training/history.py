@@ -54,6 +54,8 @@ class History:
         acceleration: ``compiled``, ``bfloat16`` or both (see ``acceleration.py``), else empty.
         together: how many networks were trained as one (see ``together.py``); all times are
             then this one's share.
+        brief: whether all epochs but the last were tested with 2,000 of the test images only, and
+            the training images not at all (``train_accuracy`` is None then).
         epochs: one dictionary an epoch: ``epoch`` (from 1), ``learning_rate`` (at its end),
             ``train_loss`` and ``train_accuracy`` (running averages over augmented batches while
             the weights move), ``test_loss`` and ``test_accuracy`` (evaluation mode, after the
@@ -79,6 +81,7 @@ class History:
     versions: dict[str, str] = field(default_factory=dict)
     acceleration: str = ""
     together: int = 1
+    brief: bool = False
     epochs: list[dict[str, float]] = field(default_factory=list)
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -93,7 +96,7 @@ class History:
     @property
     def finished(self) -> bool:
         """Whether the run reached its last epoch."""
-        return len(self.epochs) == self.recipe.epochs and self.train_accuracy is not None
+        return len(self.epochs) == self.recipe.epochs and not self.failure
 
     @property
     def test_accuracy(self) -> float:

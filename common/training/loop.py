@@ -13,6 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,14 @@ from common.settings import device_name
 from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate
 from common.training.history import Diverged, History, Interrupted, Score, epoch_row
-from common.training.progress import Watcher
+from common.training.progress import Overview, Watcher
 from common.training.recipes import Recipe
 from common.training.state import TrainingState
 
 if TYPE_CHECKING:
-    from common.data import ImageData
+    from common.data import ImageData, ImageSet
+
+GLANCE = 2000  # test images that a brief run looks at on the way
 
 
 def seeded_model(
@@ -71,6 +74,8 @@ def fit(
     threads: int | None = None,
     progress: str = "bar",
     checkpoint: str | Path | None = None,
+    brief: bool = False,
+    whole: Overview | None = None,
 ) -> History:
     """Train ``model`` on ``data.train`` and evaluate it on ``data.test`` after each epoch.
 
@@ -93,6 +98,9 @@ def fit(
         checkpoint: a file in which the state is kept after each epoch. If it exists, the run goes
             on from it, to the same result as an uninterrupted run. It stays when the run has
             ended, so that nothing is lost until its results are kept: delete it then.
+        brief: whether to save time with the evaluations: ``GLANCE`` test images after all epochs
+            but the last, and no pass over the training images in the end.
+        whole: the view of all the runs that this one is a part of.
 
     Raises:
         ValueError: images, labels or outputs that no network can be trained on; a batch size above
@@ -113,8 +121,16 @@ def fit(
         model.to(memory_format=torch.channels_last)
     batches = make_batches(model, data, recipe, device)
     check_outputs(model, batches.first()[0], len(data.classes))
-    history = new_history(model, data, recipe, device, network, norm)
-    watcher = Watcher(progress, recipe, batches, name=f"{network} {norm}".strip())
+    history = replace(new_history(model, data, recipe, device, network, norm), brief=brief)
+    watcher = Watcher(
+        progress,
+        recipe,
+        data,
+        name=f"{network} {norm}".strip(),
+        tests=[len(images) for images in _test_images(data, recipe, brief)],
+        checks=0 if brief else len(data.train),
+        whole=whole,
+    )
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), watcher:
         torch.manual_seed(recipe.seed)
@@ -128,7 +144,7 @@ def fit(
         started -= history.seconds
         for _ in range(len(history.epochs), recipe.epochs):
             try:
-                _one_epoch(run, history, batches, data, device, watcher)
+                _one_epoch(run, history, batches, data, watcher)
             except KeyboardInterrupt:
                 raise Interrupted(_what_is_kept(history, checkpoint)) from None
             finally:
@@ -136,9 +152,13 @@ def fit(
             watcher.epoch_done(history)
             if checkpoint:
                 run.save(checkpoint, [history])
-    run.use_average()
-    model.eval()
-    history.train_loss, history.train_accuracy = evaluate(model, data.train, data, device=device)
+        run.use_average()
+        model.eval()
+        if not brief:
+            watcher.checking()
+            history.train_loss, history.train_accuracy = evaluate(
+                model, data.train, data, device=device, watch=watcher.tested
+            )
     history.seconds = time.perf_counter() - started
     return history
 
@@ -175,6 +195,12 @@ def check_outputs(model: nn.Module, x: Tensor, classes: int) -> None:
             "The network's outputs are probabilities: it ends in a softmax, and the loss takes "
             "another. Leave it out, or use log_softmax."
         )
+
+
+def _test_images(data: ImageData, recipe: Recipe, brief: bool) -> list[ImageSet]:
+    """What each epoch is tested with."""
+    few = data.test.draw(GLANCE) if brief else data.test
+    return [few] * (recipe.epochs - 1) + [data.test]
 
 
 def make_batches(
@@ -235,7 +261,6 @@ def _one_epoch(
     history: History,
     batches: Batches,
     data: ImageData,
-    device: torch.device,
     watcher: Watcher,
 ) -> None:
     """Train for one epoch, then evaluate on the test images: a row more in the history.
@@ -243,20 +268,23 @@ def _one_epoch(
     Raises ``Diverged`` if the loss is no number any more.
     """
     started, epoch = time.perf_counter(), len(history.epochs) + 1
-    size = run.recipe.size(epoch)
+    size, device = run.recipe.size(epoch), batches.device
+    watcher.training(epoch)
     run.model.train()
     # Summed on the device: reading a number from a GPU makes it wait for everything before it.
     total = torch.zeros(2, device=device)
     for x, y in batches.epoch(run.generators[0], epoch, size):
         total += run.step(x, y)
-        watcher.step_done(epoch, total)
+        watcher.step_done(total)
     loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
     if reason := divergence(loss, epoch, run.recipe):
         history.failure = reason
         raise Diverged(history)
     seconds = time.perf_counter() - started
     run.end_epoch(loss)
-    test = evaluate(run.evaluated(), data.test, data, device=device, size=size)
+    watcher.testing(epoch)
+    images = _test_images(data, run.recipe, history.brief)[epoch - 1]
+    test = evaluate(run.evaluated(), images, data, device=device, size=size, watch=watcher.tested)
     train = Score(loss, 100 * accuracy)
     history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
 

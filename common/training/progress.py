@@ -1,87 +1,265 @@
-"""How a run says where it is: a live bar, or a line an epoch."""
+"""How a run says where it is, and where it stands among others: live bars, or a line an epoch."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.data import Batches
 from common.training.history import History
 from common.training.recipes import Recipe
 
+if TYPE_CHECKING:
+    from common.data import ImageData
+
 PROGRESS = ("bar", "lines", "none")
+TEST_WORK = 1 / 3  # of testing with an image, in trainings with one: forward, and not backward
+_LIVE = "{desc} {percentage:3.0f}%|{bar}|{remaining} left{postfix}"
+_DONE = "{desc}|{bar}|{elapsed}{postfix}"
 
 
-class Watcher:
-    """Says how a run is going: a live bar, a line an epoch, or nothing."""
+class Overview:
+    """How far several runs are that one process makes one after the other.
 
-    def __init__(self, progress: str, recipe: Recipe, batches: Batches, name: str) -> None:
-        if progress not in PROGRESS:
-            raise ValueError(f"Unknown progress {progress!r}; choose one of {', '.join(PROGRESS)}.")
-        if progress == "bar" and not _shows_bars():
-            progress = "lines"
-        self.progress, self.recipe, self.batches, self.name = progress, recipe, batches, name
-        self.last_read, self.steps = 0.0, 0
+    As bars it is a line above the run's own: which run of how many, the time left of all, and the
+    last test accuracy of every network and norm so far.
 
-    def __enter__(self) -> Watcher:
-        self.bar = None
+    Args:
+        progress: as ``fit`` takes it.
+        names: what to call the runs.
+        work: of each run, in any unit.
+    """
+
+    def __init__(self, progress: str, names: Sequence[str], work: Sequence[float]) -> None:
+        self.progress = _possible(progress)
+        self.names, self.work, self.number = list(names), list(work), 0
+        self.accuracies: dict[str, float] = {}
+        self.bar, self.started, self.done = None, time.perf_counter(), 0.0
+
+    def __enter__(self) -> Overview:
+        self.started = time.perf_counter()
         if self.progress == "bar":
-            from tqdm.auto import tqdm
-
-            images = len(self.batches) * self.batches.batch_size
-            self.bar = tqdm(
-                total=self.recipe.epochs * images, unit=" images", unit_scale=True, desc=self.name
-            )
+            self.bar = _bar(sum(self.work), f"{len(self.names)} runs")
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
-            self.bar.close()
+            _close(self.bar, f"{self.number} of {len(self.names)}")
+
+    def begin(self, number: int) -> None:
+        """Run ``number``, from 0, is the next."""
+        self.number = number + 1
+        self.at(0.0)
+
+    def at(self, share: float) -> None:
+        """So much of the present run is done, from 0 to 1."""
+        self.done = sum(self.work[: self.number - 1]) + share * self.work[self.number - 1]
+        if self.bar is not None:
+            self.bar.set_description_str(self.place, refresh=False)
+            self.bar.update(self.done - self.bar.n)
+
+    def tell(self, accuracy: float) -> None:
+        """The present run's last test accuracy, in %."""
+        name = self.names[self.number - 1]
+        self.accuracies.pop(name, None)  # the newest comes last
+        self.accuracies[name] = accuracy
+        if self.bar is not None:
+            newest = list(self.accuracies.items())[-4:]  # as many as a line of 80 columns holds
+            self.bar.set_postfix_str(", ".join(f"{n} {a:.1f}%" for n, a in newest))
+
+    @property
+    def left(self) -> str:
+        """The time that all runs still take, at the pace so far."""
+        return _left(time.perf_counter() - self.started, self.done, sum(self.work))
+
+    @property
+    def place(self) -> str:
+        """The present run among all, for instance ``group, 2 of 3``."""
+        return f"{self.names[self.number - 1]}, {self.number} of {len(self.names)}"
+
+
+class Watcher:
+    """Says how a run is going: a live bar, a line an epoch, or nothing.
+
+    Args:
+        progress: as ``fit`` takes it; one that is unknown raises ``ValueError``.
+        tests: how many test images are looked at after each epoch.
+        checks: how many training images are looked at in the end.
+        whole: the runs that this one is a part of.
+    """
+
+    def __init__(
+        self,
+        progress: str,
+        recipe: Recipe,
+        data: ImageData,
+        name: str,
+        *,
+        tests: Sequence[int],
+        checks: int = 0,
+        whole: Overview | None = None,
+    ) -> None:
+        self.progress, self.recipe, self.tests, self.whole = (
+            _possible(progress),
+            recipe,
+            tests,
+            whole,
+        )
+        self.name, self.checks = name, checks
+        self.batches = len(data.train) // recipe.batch_size
+        shares = recipe.pixel_shares(min(data.train.images.shape[-2:]))
+        # In trainings with one full image.
+        self.train_work = [share * self.batches * recipe.batch_size for share in shares]
+        self.test_work = [share * TEST_WORK * n for share, n in zip(shares, tests, strict=True)]
+        self.total = sum(self.train_work) + sum(self.test_work) + TEST_WORK * checks
+        self.bar, self.test, self.last_read = None, "", 0.0
+        self.phase, self.phase_work, self.phase_steps, self.steps = "", 0.0, 1, 0
+        self.before, self.first = 0.0, 0.0
+
+    def __enter__(self) -> Watcher:
+        self.started = time.perf_counter()
+        if self.progress == "bar":
+            self.bar = _bar(self.total, self.name, leave=self.whole is None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            _close(self.bar, self.name)
 
     def skip_to(self, epoch: int) -> None:
-        """Start the bar after the epochs done in an earlier session, at no speed at all."""
+        """Start after the epochs done in an earlier session, at no speed at all."""
+        self.before = self.first = self._work_until(epoch)
         if self.bar is not None:
-            self.bar.initial = self.bar.n = epoch * len(self.batches) * self.batches.batch_size
+            self.bar.initial = self.bar.n = self.first
             self.bar.refresh()
 
-    def step_done(self, epoch: int, total: torch.Tensor) -> None:
-        """Move the bar; twice a second also read loss and accuracy from the device."""
+    def training(self, epoch: int) -> None:
+        """The steps of this epoch come now."""
+        size = self.recipe.size(epoch)
+        pixels = f" ({size} px)" if size else ""
+        what = f"epoch {epoch}/{self.recipe.epochs}{pixels}"
+        self._begin(what, self.train_work[epoch - 1], self.batches)
+
+    def testing(self, epoch: int) -> None:
+        """The test images come now."""
+        what = f"testing {epoch}/{self.recipe.epochs}"
+        self._begin(what, self.test_work[epoch - 1], self.tests[epoch - 1])
+
+    def checking(self) -> None:
+        """The training images come once more, to be tested with."""
+        self._begin("train accuracy", TEST_WORK * self.checks, self.checks)
+
+    def step_done(self, total: torch.Tensor) -> None:
+        """A step of training; twice a second loss and accuracy are read from the device, too."""
         self.steps += 1
         now = time.perf_counter()
         if self.bar is None or now - self.last_read < 0.5:
             return
         self.last_read = now
-        images = self.batches.batch_size
-        in_epoch = (self.steps - 1) % len(self.batches) + 1
-        loss, accuracy = (total / (in_epoch * images)).tolist()
-        self.bar.set_description(f"{self.name} epoch {epoch}/{self.recipe.epochs}", refresh=False)
-        self.bar.set_postfix(loss=f"{loss:.3f}", train=f"{100 * accuracy:.1f}%", refresh=False)
-        self._move_to((epoch - 1) * len(self.batches) * images + in_epoch * images)
+        loss, accuracy = (total / (self.steps * self.recipe.batch_size)).tolist()
+        self._numbers(loss, 100 * accuracy)
+        self._move()
+
+    def tested(self, images: int) -> None:
+        """So many images more have been tested with."""
+        self.steps += images
+        self._move()
 
     def epoch_done(self, history: History) -> None:
+        """Show what the epoch came to."""
         row, epochs = history.epochs[-1], self.recipe.epochs
-        self.steps = 0
-        if self.bar is not None:
-            self.bar.set_postfix(
-                loss=f"{row['train_loss']:.3f}",
-                train=f"{row['train_accuracy']:.1f}%",
-                test=f"{row['test_accuracy']:.1f}%",
-                refresh=False,
+        self.before, self.phase_work = self._work_until(row["epoch"]), 0.0
+        self.test = f"test {row['test_accuracy']:.1f}%, "
+        self._numbers(row["train_loss"], row["train_accuracy"])
+        self._move()
+        if self.whole is not None:
+            self.whole.tell(row["test_accuracy"])
+        if self.progress == "lines":
+            left = _left(
+                time.perf_counter() - self.started, self._done() - self.first, self._to_do()
             )
-            self._move_to(row["epoch"] * len(self.batches) * self.batches.batch_size)
-        elif self.progress == "lines":
+            who = f"{self.name} seed {history.seed}"
+            if self.whole is not None:
+                who, left = self.whole.place, f"{left}, all {self.whole.left}"
             print(
-                f"{self.name} seed {history.seed}  epoch {row['epoch']:>2}/{epochs}  "
-                f"loss {row['train_loss']:.3f}  test {row['test_accuracy']:.2f} %  "
-                f"{history.seconds:.0f} s",
+                f"{who}, epoch {row['epoch']}/{epochs}: "
+                f"loss {row['train_loss']:.3f}, test {row['test_accuracy']:.2f} %; {left}",
                 flush=True,
             )
 
-    def _move_to(self, images: int) -> None:
-        self.bar.update(images - self.bar.n)
-        self.bar.refresh()
+    def _work_until(self, epoch: int) -> float:
+        return sum(self.train_work[:epoch]) + sum(self.test_work[:epoch])
+
+    def _begin(self, what: str, work: float, steps: int) -> None:
+        self.before += self.phase_work
+        self.phase, self.phase_work, self.phase_steps, self.steps = what, work, steps, 0
+        self._move()
+
+    def _done(self) -> float:
+        return self.before + self.phase_work * self.steps / self.phase_steps
+
+    def _to_do(self) -> float:
+        return self.total - self.first
+
+    def _numbers(self, loss: float, train: float) -> None:
+        # The most important first: a narrow window cuts off what comes last.
+        if self.bar is not None:
+            text = f"{self.test}train {train:.0f}%, loss {loss:.2f}"
+            self.bar.set_postfix_str(text, refresh=False)
+
+    def _move(self) -> None:
+        if self.bar is not None:
+            name = f"{self.name} {self.phase}" if self.whole is None else self.phase
+            self.bar.set_description_str(name, refresh=False)
+            self.bar.update(self._done() - self.bar.n)
+        if self.whole is not None:
+            self.whole.at(self._done() / self.total)
+
+
+def _bar(total: float, name: str, leave: bool = True) -> Any:
+    from tqdm.auto import tqdm
+
+    # Without smoothing the time left goes by the whole time so far, tests included.
+    return tqdm(
+        total=total,
+        desc=name,
+        leave=leave,
+        bar_format=_LIVE,
+        dynamic_ncols=True,
+        smoothing=0,
+        mininterval=0.5,
+        miniters=0,
+    )
+
+
+def _close(bar: Any, name: str) -> None:
+    """Leave a bar as a line that says what came out and how long it took."""
+    bar.bar_format = _DONE
+    bar.set_description_str(name)
+    bar.close()
+
+
+def format_time(seconds: float) -> str:
+    """Hours, minutes and seconds, ``3:45`` or ``1:03:45``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _left(seconds: float, done: float, total: float) -> str:
+    """The time that the rest of ``total`` takes if ``done`` took so many seconds."""
+    rest = seconds * (total - done) / done if done > 0 else 0.0
+    return f"{format_time(rest)} left"
+
+
+def _possible(progress: str) -> str:
+    """The kind of progress that can be shown here: in a log, lines instead of bars."""
+    if progress not in PROGRESS:
+        raise ValueError(f"Unknown progress {progress!r}; choose one of {', '.join(PROGRESS)}.")
+    return "lines" if progress == "bar" and not _shows_bars() else progress
 
 
 def _shows_bars() -> bool:

@@ -24,7 +24,7 @@ from common.training.recipes import Recipe
 
 # What a checkpoint and the run that takes it up must agree on.
 _SAME_RUN = ("network", "norm", "parameters", "recipe")
-_SAME_RUN += ("acceleration", "together")
+_SAME_RUN += ("acceleration", "together", "brief")
 
 
 class TrainingState:

@@ -119,7 +119,14 @@ def fit_together(
         replace(new_history(model, data, recipe, device, network, norm), together=len(models))
         for model, recipe in zip(models, recipes, strict=True)
     ]
-    watcher = Watcher(progress, recipes[0], batches, name=f"{network} {norm}".strip())
+    watcher = Watcher(
+        progress,
+        recipes[0],
+        data,
+        name=f"{network} {norm}".strip(),
+        tests=[len(data.test)] * recipes[0].epochs,
+        checks=len(data.train),
+    )
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), watcher:
         torch.manual_seed(recipes[0].seed)
@@ -132,6 +139,7 @@ def fit_together(
             run.restore(checkpoint, histories)
         started -= histories[0].seconds * len(models)
         done = max(len(history.epochs) for history in histories)
+        watcher.skip_to(done)
         for epoch in range(done + 1, recipes[0].epochs + 1):
             if all(history.failure for history in histories):
                 break

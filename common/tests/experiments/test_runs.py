@@ -1,6 +1,8 @@
 """The runner, the shipped results, the statistics and the command line."""
 
+import csv
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,9 +14,9 @@ from common.data.splits import hold_out
 from common.experiments import runs, shipped
 from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
-from common.reports import comparison_table
+from common.reports import comparison_table, conclusion
 from common.training.history import History, Score, epoch_row
-from common.training.recipes import Recipe
+from common.training.recipes import RACE, SHARED, Recipe
 from common.training.state import TrainingState
 
 RECIPE = Recipe(epochs=1, batch_size=32)
@@ -29,6 +31,21 @@ def test_finished_runs_are_not_trained_again(tmp_path, monkeypatch):
     assert run_all(RUNS, tmp_path, jobs=1, weights=True) == first
 
 
+def test_one_view_shows_all_runs(tmp_path, capsys, monkeypatch):
+    run_all(RUNS, tmp_path / "log", jobs=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(", epoch")[0] for line in lines] == ["batch, 1 of 2", "group, 2 of 2"]
+    assert all(re.search(r"; \d:\d\d left, all \d:\d\d left$", line) for line in lines)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    histories = run_all(RUNS, tmp_path / "terminal", jobs=1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    last = re.split(r"[\r\n]+", shown.err.strip())[-1]
+    accuracies = ", ".join(f"{h.norm} {h.test_accuracy:.1f}%" for h in histories)
+    assert last.startswith("2 of 2|")
+    assert last.endswith(accuracies)
+
+
 def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     run_all(RUNS[:1], tmp_path, jobs=1)
     trained = []
@@ -40,12 +57,17 @@ def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     assert trained == RUNS[1:]
 
 
-def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path):
+def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path, capfd):
     alone = run_all(RUNS, tmp_path / "alone", jobs=1)
     together = run_all(RUNS, tmp_path / "together", jobs=2)
     for one, other in zip(alone, together, strict=True):
         assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1.0)
         assert one.recipe == other.recipe
+    lines = capfd.readouterr().out.splitlines()
+    assert "2 runs, 2 at a time; a line an epoch." in lines
+    assert any(
+        re.match(r"2 of 2 runs done, about 0:00 left: batch .* %, group", li) for li in lines
+    )
 
 
 def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):
@@ -255,7 +277,7 @@ def test_new_runs_for_the_lessons_leave_the_weights_of_their_median(tmp_path, mo
 
     monkeypatch.setattr(runs, "fit", fit)
     monkeypatch.setattr(shipped, "results_folder", lambda _: tmp_path)
-    monkeypatch.setattr(shipped, "_check_shippable", lambda _: None)
+    monkeypatch.setattr(shipped, "check_shippable", lambda _: None)
     first = RUNS[0]
     mine = [replace(first, recipe=replace(RECIPE, seed=seed)) for seed in (1, 2, 3)]
     mine.append(replace(first, label="tuned"))  # for a table alone
@@ -359,6 +381,64 @@ def test_compare_prints_a_row_a_norm_and_leaves_its_files(tmp_path, capsys):
         assert label in printed
     for name in ("curves.png", "comparison.png", "course-layer-seed1.json"):
         assert (tmp_path / name).exists()
+
+
+def test_the_race_is_what_compare_does_unless_it_is_told_how_far_to_go(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(experiments, "run_all", lambda runs, *_, **__: asked.append(runs) or [])
+    monkeypatch.setattr(reports, "comparison_table", lambda _: "")
+    monkeypatch.setattr(reports, "conclusion", lambda _: "")
+    monkeypatch.setattr(reports, "draw_comparison", lambda *_: [])
+    command = ["compare", "--norms", "batch", "none", "--out", str(tmp_path)]
+    for more in ([], ["--full"], ["--epochs", "2"], ["--learning-rate", "0.01"]):
+        assert cli.main([*command, *more]) == 0
+    race, full, short, slow = asked
+    assert [run.name for run in race] == ["course-batch-race-seed1", "course-none-race-seed1"]
+    assert all(run.recipe == RACE and run.brief for run in race)
+    assert all(run.recipe == SHARED and not run.brief and not run.label for run in full)
+    assert all(run.recipe == replace(SHARED, epochs=2) for run in short)
+    assert all(run.recipe == replace(RACE, learning_rate=0.01) for run in slow)
+
+
+def with_accuracies(norm: str, *accuracies: float) -> list[History]:
+    rows = [[{"epoch": 1, "test_accuracy": accuracy}] for accuracy in accuracies]
+    return [
+        History("course", norm, 1, replace(RECIPE, seed=seed), "CIFAR-10 (JPEG copy)", epochs=row)
+        for seed, row in enumerate(rows, start=1)
+    ]
+
+
+def test_the_conclusion_says_what_the_runs_can_tell():
+    one = conclusion([*with_accuracies("batch", 71), *with_accuracies("group", 69)])
+    assert "1 of 2 runs are past 70 %" in one
+    assert "One run says nothing about a difference" in one
+    assert "train %" not in comparison_table(with_accuracies("batch", 71))
+    far = with_accuracies("batch", 80, 80.2, 80.1) + with_accuracies("group", 70, 70.1, 70.2)
+    near = with_accuracies("layer", 70, 70.3, 70.2)
+    several = conclusion(far + near).splitlines()
+    assert several[0].startswith("7 of 9 runs are past 70 %")
+    assert re.fullmatch(
+        r"  BatchNorm − GroupNorm: \+10.00, \+9.\d\d to \+10.\d\d: told apart", several[2]
+    )
+    assert several[4].endswith(": not told apart")
+    assert (
+        conclusion(with_accuracies("batch", 71)) == "1 of 1 runs are past 70 % of the test images."
+    )
+
+
+def test_the_race_is_kept_as_a_row_a_run(tmp_path, capsys):
+    command = ["accuracy", "--race", "--norms", "group", "--seeds", "2", "1", "--quick"]
+    assert cli.main([*command, "--out", str(tmp_path)]) == 0
+    assert "GroupNorm" in capsys.readouterr().out
+    with (tmp_path / "race.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["norm"], row["seed"], row["threads"]) for row in rows] == [
+        ("group", "1", "1"),
+        ("group", "2", "1"),
+    ]
+    kept = History.load(tmp_path / "course-group-race-seed1.json")
+    assert float(rows[0]["test_accuracy"]) == pytest.approx(kept.test_accuracy, abs=0.01)
+    assert rows[0]["sizes"] == "16"
 
 
 @pytest.mark.parametrize(

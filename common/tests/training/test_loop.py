@@ -1,6 +1,7 @@
 """The training loop: what it promises about results, interruptions, histories and bad input."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import pytest
@@ -180,11 +181,32 @@ def test_a_log_gets_a_line_an_epoch_where_a_bar_was_asked_for(data, capsys, monk
     model = seeded_model("plain-11k", "group", data, 1)
     fit(model, data, RECIPE, network="plain-11k", norm="group")
     shown = capsys.readouterr()
-    assert [line.split("epoch")[1].split()[0] for line in shown.out.splitlines()] == ["1/2", "2/2"]
+    lines = shown.out.splitlines()
+    assert [line.split("epoch ")[1].split(":")[0] for line in lines] == ["1/2", "2/2"]
+    assert [line.endswith(" left") for line in lines] == [True, True]
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     fit(model, data, RECIPE, network="plain-11k", norm="group")
     shown = capsys.readouterr()
-    assert (shown.out, "192/192" in shown.err) == ("", True)
+    last = re.split(r"[\r\n]+", shown.err.strip())[-1]
+    assert shown.out == ""
+    assert re.match(r"plain-11k group\|.*\|0\d:\d\d, test [\d.]+%, train \d+%, loss", last)
+
+
+def test_a_brief_run_is_tested_with_all_images_in_the_end_only(data, monkeypatch):
+    tested, real = [], loop.evaluate
+    monkeypatch.setattr(loop, "GLANCE", 10)
+    monkeypatch.setattr(
+        loop,
+        "evaluate",
+        lambda m, images, *a, **k: tested.append(images) or real(m, images, *a, **k),
+    )
+    model = seeded_model("plain-11k", "group", data, 1)
+    history = fit(model, data, RECIPE, progress="none", brief=True)
+    assert [len(images) for images in tested] == [10, 40]
+    assert history.finished
+    assert history.brief
+    assert history.train_accuracy is None
+    assert History.from_json(history.to_json()) == history
 
 
 def test_an_unknown_progress_is_refused_before_training(data):
