@@ -4,6 +4,7 @@
 those that come with the course, ``statistics.py`` has the intervals and Welch's test. What is run:
 ``course.py`` the comparison of the norms, ``field.py`` the networks of the field with their
 sources' recipes, ``search.py`` the candidates for the course's network, ``benchmark.py`` the speed.
+In ``laboratory/`` the claims about the norms are put to the test.
 """
 
 from common.experiments.course import accuracy_runs, check_shippable, comparison_runs, own_folder

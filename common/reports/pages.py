@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from common.experiments import FIELD, median_run
 from common.files import write_atomically
 from common.reports.course_tables import course_section, course_table
+from common.reports.court import PAGE, court_page
 from common.reports.field_tables import (
     field_findings,
     field_notes,
@@ -202,7 +203,7 @@ def fill(page: str, contents: dict[str, str], name: str = "the page") -> str:
 
 
 def update(results: Results, *, check: bool = False) -> list[str]:
-    """Bring every README of these results up to date; the names of those that were not.
+    """Bring every README of these results, and the court, up to date; the names of those not so.
 
     With ``check`` nothing is written. Raises ``ValueError`` as ``fill`` does.
     """
@@ -215,4 +216,9 @@ def update(results: Results, *, check: bool = False) -> list[str]:
             stale.append(name)
             if not check:
                 write_atomically(path, new)
+    court, path = court_page(results), results.root / PAGE
+    if court is not None and court != (path.read_text(encoding="utf-8") if path.exists() else ""):
+        stale.append(PAGE)
+        if not check:
+            write_atomically(path, court)
     return stale
