@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,14 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "jobs",
         "together",
+    )
+    add(
+        "study",
+        study,
+        "Put what is said about the norms to the test: list, run and show the studies.",
+        "study",
+        "data",
+        "jobs",
     )
     add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
     add("tables", tables, "Bring the tables of all pages up to date.", "check")
@@ -251,6 +260,18 @@ def _field(command: argparse.ArgumentParser) -> None:
     add("--jpeg", type=int, help="store the images as JPEG of this quality first, 1 to 95")
 
 
+def _study(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("studies", nargs="*", metavar="NAME", help="studies to run; see --list")
+    add("--list", action="store_true", help="name the studies with their cost, and run nothing")
+    add("--all", action="store_true", help="every study")
+    add("--show", action="store_true", help="table and figures of the runs that are there")
+    text = "do one run again and say whether its numbers are the same; names as --show prints them"
+    add("--again", nargs=2, metavar=("CONDITION", "SEED"), help=text)
+    add("--seeds", type=int, nargs="+", default=[], help="default: those the study declares")
+    add("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers take the runs")
+
+
 def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--check", action="store_true", help="write nothing; exit status 1 if one is out of date"
@@ -296,6 +317,7 @@ _OPTIONS = {
     "images": _images,
     "figures": _figures,
     "search": _search,
+    "study": _study,
     "tuned": _tuned,
     "full": _full,
     "race": _race,
@@ -521,6 +543,57 @@ def figures(options: argparse.Namespace) -> None:
 
     for path in reports.draw(images=options.data, out=options.out):
         print(path if options.out else path.relative_to(ROOT))
+
+
+def study(options: argparse.Namespace) -> int:
+    """``study``: the claims laboratory; results in ``common/results/studies``, or in ``runs/``.
+
+    With ``--again`` ends with 1 where a run done again gives other numbers.
+    """
+    from common import reports
+    from common.experiments import laboratory
+
+    if options.list or not (options.studies or options.all):
+        print(reports.study_list(laboratory.find_studies(options.studies)))
+        return 0
+    studies = laboratory.find_studies([] if options.all else options.studies)
+    folder = laboratory.folder_of(options.data, options.out)
+    if options.again:
+        return _again(options, studies, folder)
+    if options.show:
+        results = [laboratory.kept(one, folder) for one in studies]
+    else:
+        results = laboratory.run_studies(
+            studies,
+            folder,
+            data=options.data,
+            seeds=options.seeds,
+            jobs=options.jobs,
+            device=options.device,
+            dask=options.dask,
+            say=partial(print, flush=True),
+        )
+    for result in results:
+        print(f"\n{reports.study_report(result)}")
+        for path in reports.draw_study(result, folder):
+            print(f"Figure: {path}")
+    return 0
+
+
+def _again(options: argparse.Namespace, studies: Sequence[Any], folder: Path) -> int:
+    from common.experiments import laboratory
+
+    condition, seed = options.again
+    if len(studies) != 1 or not seed.isdigit():
+        raise ValueError("--again takes one study, a condition and a seed, as --show prints them.")
+    where = {"data": options.data, "device": options.device}
+    old, new = laboratory.again(studies[0], folder, condition, int(seed), **where)
+    other = {k: (v, new.values.get(k)) for k, v in old.values.items() if new.values.get(k) != v}
+    if not other:
+        print(f"{studies[0].name} {condition}, seed {seed}: the same {len(old.values)} values.")
+        return 0
+    print(f"{studies[0].name} {condition}, seed {seed}: other values (there, here): {other}")
+    return 1 if studies[0].repeatable else 0
 
 
 def mutants(options: argparse.Namespace) -> None:

@@ -2,8 +2,9 @@
 
 ``kept.py`` reads the results that count. ``course_tables.py``, ``field_tables.py`` and
 ``search_tables.py`` make Markdown of them with the pieces of ``markdown.py``, ``console.py`` a
-table for the terminal, ``speed.py`` the benchmark's report; ``network_tables.py`` lists the
-networks. ``pages.py`` fills the pages, and ``figures.py`` draws what they show.
+table for the terminal, ``speed.py`` the benchmark's report, ``studies.py`` that of a study;
+``network_tables.py`` lists the networks. ``pages.py`` fills the pages, ``court.py`` writes the one
+on the claims, and ``figures.py`` draws what they show.
 """
 
 from common.reports.console import comparison_table, conclusion
@@ -12,6 +13,7 @@ from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
 from common.reports.pages import update
 from common.reports.speed import report, save_benchmark
+from common.reports.studies import draw_study, study_list, study_report
 
 __all__ = [
     "Results",
@@ -19,9 +21,12 @@ __all__ = [
     "conclusion",
     "draw",
     "draw_comparison",
+    "draw_study",
     "field_report",
     "load_results",
     "report",
     "save_benchmark",
+    "study_list",
+    "study_report",
     "update",
 ]

@@ -13,6 +13,7 @@ import re
 from common.experiments import median_run
 from common.files import write_atomically
 from common.reports.course_tables import course_section, course_table, differences_words
+from common.reports.court import PAGE, court_page
 from common.reports.field_tables import field_section
 from common.reports.kept import Results, finished
 from common.reports.markdown import NOTHING_YET
@@ -135,7 +136,7 @@ def fill(page: str, contents: dict[str, str], name: str = "the page") -> str:
 
 
 def update(results: Results, *, check: bool = False) -> list[str]:
-    """Bring every page of these results up to date; the names of those that were not.
+    """Bring every page of these results, and the court, up to date; the names of those not so.
 
     With ``check`` nothing is written. Raises ``ValueError`` as ``fill`` does.
     """
@@ -148,4 +149,9 @@ def update(results: Results, *, check: bool = False) -> list[str]:
             stale.append(name)
             if not check:
                 write_atomically(path, new)
+    court, path = court_page(results), results.root / PAGE
+    if court is not None and court != (path.read_text(encoding="utf-8") if path.exists() else ""):
+        stale.append(PAGE)
+        if not check:
+            write_atomically(path, court)
     return stale

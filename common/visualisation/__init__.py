@@ -7,7 +7,8 @@ set, so that a figure made on the stand-in or in quick mode can never pass for C
 
 ``pictures.py`` shows images and mistakes, ``curves.py`` runs and their comparison, ``charts.py``
 lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
-``interactive.py`` the same with sliders. ``drawing.py`` is what all of them are drawn with.
+``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``drawing.py`` is
+what all of them are drawn with.
 """
 
 from common.visualisation.charts import (
@@ -21,6 +22,7 @@ from common.visualisation.charts import (
 from common.visualisation.curves import comparison, curves, slopes
 from common.visualisation.drawing import save
 from common.visualisation.interactive import play_with_batch_noise, play_with_sets
+from common.visualisation.panels import panel_figure
 from common.visualisation.pictures import (
     augmentations,
     class_accuracy,
@@ -50,6 +52,7 @@ __all__ = [
     "gradient_norms",
     "line_figure",
     "misclassified",
+    "panel_figure",
     "play_with_batch_noise",
     "play_with_sets",
     "running_statistics",

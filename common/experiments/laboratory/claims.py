@@ -1,0 +1,394 @@
+"""What is said about the norms, in our words: where it is heard, and what can decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AI_NOVICE = "vmistry-repo/AI-Novice"
+S8 = "srikanthp1/S8"
+ERA = "woncoh1/era1a8"
+WRITE_UPS = "public course write-ups"
+PAPERS = {
+    "BN": "Ioffe & Szegedy, 2015",
+    "GN": "Wu & He, 2018",
+    "LN": "Ba et al., 2016",
+    "RMS": "Zhang & Sennrich, 2019",
+    "shift": "Santurkar et al., 2018",
+    "depth": "Yang et al., 2019",
+    "here": "this course asks",
+}
+COMMON = "common slip"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim and what speaks to it: studies (which name it in their contrasts) or words.
+
+    Attributes:
+        key: what studies call it.
+        said: the claim.
+        heard: where: a repository, a paper, ``common slip`` or ``this course asks``.
+        lesson: where it is worked out: a lesson, and a heading's number or name.
+        proof: what is proven, if it is a matter of a formula or an equality; and
+        test: the test that proves it.
+        proven: what the proof says of the claim.
+        untestable: why nothing can decide it as it stands.
+    """
+
+    key: str
+    said: str
+    heard: str
+    lesson: str = ""
+    proof: str = ""
+    test: str = ""
+    proven: str = ""
+    untestable: str = ""
+
+
+_NORMS = "common/tests/test_norms.py::"
+
+CLAIMS = (
+    Claim(
+        "group-batch-statistics",
+        "GroupNorm, like BatchNorm, computes statistics of the batch.",
+        AI_NOVICE,
+        "Group norm, section 3",
+        "An image's output under GN and LN is the same whatever images are beside it; under BN in "
+        "train mode it is not.",
+        f"{_NORMS}test_batch_mates_change_batch_norm_and_no_other_norm",
+        "wrong",
+    ),
+    Claim(
+        "group-parameters",
+        "A GroupNorm layer has 2G parameters, two a group.",
+        AI_NOVICE,
+        "Group norm, section 3",
+        "It has 2C, two a channel, whatever G is.",
+        f"{_NORMS}test_parameter_counts",
+        "wrong",
+    ),
+    Claim(
+        "more-groups-than-channels",
+        "With more groups than channels GroupNorm has more parameters than BatchNorm.",
+        AI_NOVICE,
+        "Group norm, section 3",
+        "The groups must divide the channels, so there are at most C of them: more is an error.",
+        f"{_NORMS}test_groups_must_divide_the_channels",
+        "wrong",
+    ),
+    Claim(
+        "one-group",
+        "GroupNorm with one group is LayerNorm.",
+        f"{S8}, {ERA}",
+        "Layer norm, section 8",
+        "The statistics are the same, the outputs equal before training. The scale and shift "
+        "differ: 2C against 2CHW, so the trained layers differ.",
+        f"{_NORMS}test_one_group_is_layer_norm_at_the_start_but_not_after_training",
+        "half right",
+    ),
+    Claim(
+        "fixed-shape",
+        "LayerNorm is for one image size.",
+        f"{AI_NOVICE} (by its layers)",
+        "Layer norm, section 8",
+        "Over [C, H, W] it is: its scale and shift have that shape. Over channels, or as one "
+        "group, it takes any size.",
+        f"{_NORMS}test_layer_norm_over_the_image_refuses_another_image_size",
+        "right for one of three readings",
+    ),
+    Claim(
+        "same-batch-size",
+        "The three networks were compared at the same batch size.",
+        AI_NOVICE,
+        "Layer norm, section 10",
+        "The code trains LayerNorm's in batches of 32 and the others' in batches of 128; the "
+        "recipes of the field hold it.",
+        "common/tests/experiments/test_laboratory.py::"
+        "test_the_source_trained_layer_norm_in_smaller_batches",
+        "wrong",
+    ),
+    Claim(
+        "stable-on-small",
+        "LayerNorm stands small batches better than BatchNorm.",
+        AI_NOVICE,
+        "Group norm, section 8",
+    ),
+    Claim(
+        "stabler-than-group",
+        "LayerNorm stands small batches better than GroupNorm, which needs groups.",
+        AI_NOVICE,
+        "Group norm, section 8",
+    ),
+    Claim(
+        "needs-large-batches",
+        "BatchNorm needs large batches.",
+        f"{AI_NOVICE}; {PAPERS['GN']}",
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "larger-batches-better",
+        "BatchNorm's lead grows with the batch.",
+        WRITE_UPS,
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "statistics-alone",
+        "At small batches it is only the running statistics that are off: measuring them anew "
+        "mends it.",
+        PAPERS["here"],
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "less-overfitting-larger-batches",
+        "BatchNorm reduces overfitting most at large batches.",
+        WRITE_UPS,
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "trains-faster",
+        "Networks with BatchNorm train faster.",
+        f"{AI_NOVICE}; {PAPERS['BN']}",
+        "Batch norm, section 10",
+    ),
+    Claim(
+        "larger-rates",
+        "BatchNorm allows larger learning rates.",
+        PAPERS["BN"],
+        "Batch norm, section 10",
+    ),
+    Claim(
+        "one-rate",
+        "The three norms have different best learning rates (their sources train all with one).",
+        f"{ERA} uses one for all",
+        "Group norm, section 10",
+    ),
+    Claim(
+        "less-shift",
+        "With BatchNorm the distributions of the layers' inputs move less.",
+        f"{AI_NOVICE}; {PAPERS['BN']}",
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "by-less-shift",
+        "That is why it trains faster: take the stillness away and the gain is gone.",
+        f"{AI_NOVICE}; contested by {PAPERS['shift']}",
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "shaken-still-helps",
+        "BatchNorm helps even where the inputs are moved at random.",
+        PAPERS["shift"],
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "smoother-landscape",
+        "BatchNorm makes the gradient change less along a step.",
+        PAPERS["shift"],
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "gradient-flow",
+        "A norm keeps gradients from vanishing or exploding.",
+        AI_NOVICE,
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "activations-held",
+        "A norm keeps the values in a network from becoming too large or too small.",
+        AI_NOVICE,
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "batch-explodes",
+        "In a deep plain network BatchNorm itself makes gradients explode.",
+        PAPERS["depth"],
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "skips-mend",
+        "Skip connections mend that.",
+        PAPERS["depth"],
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "initialisation",
+        "BatchNorm makes a network less sensitive to its initial weights.",
+        AI_NOVICE,
+        "Batch norm, section 11",
+    ),
+    Claim(
+        "regularises",
+        "BatchNorm regularises, by the noise of its batches.",
+        f"{AI_NOVICE}; {PAPERS['BN']}",
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "noise-generalises",
+        "That noise raises the test accuracy.",
+        AI_NOVICE,
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "more-noise",
+        "More of that noise (statistics of fewer images) raises it further.",
+        PAPERS["here"],
+        "Batch norm, section 8",
+    ),
+    Claim(
+        "better-generalisation",
+        "BatchNorm generalises better than the others (and, said by the same source of GroupNorm, "
+        "the other way round).",
+        AI_NOVICE,
+        "Batch norm, section 10",
+    ),
+    Claim(
+        "small-models",
+        "LayerNorm does better than the others in small networks.",
+        AI_NOVICE,
+        "Layer norm, section 10",
+    ),
+    Claim(
+        "over-regularises",
+        "because BatchNorm regularises them too much.",
+        AI_NOVICE,
+        "Layer norm, section 10",
+    ),
+    Claim(
+        "little-data",
+        "With few training images the norms without batch noise do better.",
+        AI_NOVICE,
+        "Group norm, section 10",
+    ),
+    Claim(
+        "lower-memory",
+        "GroupNorm needs less memory than BatchNorm.",
+        AI_NOVICE,
+        "Group norm, section 8",
+    ),
+    Claim(
+        "number-of-groups",
+        "More groups are better, up to a point.",
+        PAPERS["GN"],
+        "Group norm, section 8",
+    ),
+    Claim(
+        "instance-loses",
+        "One group a channel loses accuracy.",
+        PAPERS["GN"],
+        "Group norm, section 8",
+    ),
+    Claim(
+        "lost-in-the-last",
+        "It loses it in the last norm, before the average, where each channel's strength is "
+        "divided out.",
+        PAPERS["here"],
+        "Group norm, section 8",
+    ),
+    Claim(
+        "correlated-channels",
+        "GroupNorm suits channels that are correlated: those of one group are.",
+        f"{WRITE_UPS}; {PAPERS['GN']}",
+        "Group norm, section 11",
+    ),
+    Claim(
+        "three-readings",
+        "The three layer norms for images do equally well.",
+        PAPERS["here"],
+        "Layer norm, section 8",
+    ),
+    Claim(
+        "centring",
+        "Centring is worth having: LayerNorm beats RMSNorm.",
+        f"denied by {PAPERS['RMS']}",
+        "Layer norm, section 8",
+    ),
+    Claim(
+        "spatial-structure",
+        "LayerNorm suits images of strong spatial structure.",
+        WRITE_UPS,
+        "Layer norm, section 8",
+    ),
+    Claim(
+        "sequences",
+        "LayerNorm suits sequences better.",
+        f"{AI_NOVICE}; {PAPERS['LN']}",
+        "Layer norm, section 11",
+    ),
+    Claim(
+        "variable-length",
+        "GroupNorm is bad at sequences of varying length.",
+        AI_NOVICE,
+        "Layer norm, section 11",
+    ),
+    Claim(
+        "transformers",
+        "LayerNorm suits transformers better.",
+        f"{AI_NOVICE}; {PAPERS['LN']}",
+        "Layer norm, section 11",
+    ),
+    Claim(
+        "first-to-60",
+        "BatchNorm reaches 60 % first.",
+        S8,
+        "Batch norm, section 10",
+    ),
+    Claim(
+        "smoother-curve",
+        "LayerNorm's curve is smooth, BatchNorm's has bumps.",
+        S8,
+        "Layer norm, section 10",
+    ),
+    Claim(
+        "robust",
+        "LayerNorm is more robust than BatchNorm to images of another distribution.",
+        AI_NOVICE,
+        "Layer norm, section 11",
+    ),
+    Claim(
+        "fresh-statistics",
+        "BatchNorm suffers there by its old statistics: those of the test batch mend it.",
+        PAPERS["here"],
+        "Batch norm, section 9",
+    ),
+    Claim(
+        "nine-points",
+        "BatchNorm leads by seven to eight points in the skip network.",
+        ERA,
+        "Layer norm, section 10",
+    ),
+    Claim(
+        "recipe-made-it",
+        "A single setting of the recipe makes that lead.",
+        PAPERS["here"],
+        "Layer norm, section 10",
+    ),
+    Claim(
+        "same-feature",
+        "BatchNorm suits CNNs because each channel extracts one feature.",
+        S8,
+        untestable="Neither what one feature is nor what it should bring is said: any outcome "
+        "would agree with it. That channels learn something in common within a group is measured "
+        "above.",
+    ),
+    Claim(
+        "no-assumption",
+        "LayerNorm makes no assumption about the distribution of its inputs.",
+        AI_NOVICE,
+        untestable="No norm assumes one: each subtracts a mean and divides by a deviation of "
+        "whatever is there. What may follow from it, robustness, is measured above.",
+    ),
+    Claim(
+        "independent",
+        "BatchNorm assumes independent inputs of one distribution.",
+        AI_NOVICE,
+        untestable="Its formula assumes nothing. What was meant, that its statistics are poor "
+        "where inputs depend on each other, is measured with sequences above.",
+    ),
+    Claim(
+        "limited-resources",
+        "GroupNorm is the better choice on limited machines.",
+        AI_NOVICE,
+        untestable="It depends on which limit is meant. What small batches, memory and time cost "
+        "is measured above and in the study `cost`.",
+    ),
+)

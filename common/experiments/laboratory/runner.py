@@ -1,0 +1,211 @@
+"""Runs studies: what is missing, side by side, on this machine or on a Dask cluster.
+
+Each run is one task, for joblib or for Dask: a study, a condition and a seed; what comes back is a
+line of the result file, written by the process that was asked. A task looks for the images itself,
+so that a worker on another machine needs this package and the data set, and nothing is sent around.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import settings
+from common.data import folder_name, load_images
+from common.experiments.laboratory.declare import Condition, Study, label
+from common.experiments.laboratory.kept import Kept, Line, check_images, compact, keep, load
+from common.experiments.runs import refuse_stand_in
+
+if TYPE_CHECKING:
+    from common.data import ImageData
+
+RESULTS = settings.ROOT / "common" / "results" / "studies"
+
+
+def folder_of(data: str | Path, out: Path | None = None) -> Path:
+    """Where the results of studies on these images go: the course's own only for full CIFAR-10."""
+    if out is not None:
+        return out
+    if settings.quick():
+        return settings.RUNS / "study" / "quick"
+    name = folder_name(data)
+    return RESULTS if name == "cifar10" else settings.RUNS / "study" / name
+
+
+def here(study: Study) -> Study:
+    """The study as it is run in this process: shortened in quick mode."""
+    return study.shortened() if settings.quick() else study
+
+
+def kept(study: Study, folder: Path) -> Kept:
+    """The runs of a study that a folder holds."""
+    return load(here(study), folder / f"{study.name}.jsonl")
+
+
+def run_studies(
+    studies: Sequence[Study],
+    folder: Path,
+    *,
+    data: str = "cifar10",
+    seeds: Sequence[int] = (),
+    jobs: int | None = None,
+    device: str | None = None,
+    dask: str | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Kept]:
+    """Perform the runs of these studies that ``folder`` does not hold yet; all that it holds then.
+
+    A run that is cut off is lost and no other; the files do not depend on how often that happened.
+
+    Args:
+        data: the images, as ``load_images`` takes them.
+        seeds: instead of those that the studies declare.
+        jobs: runs at a time, one thread each (default: the cores; on a GPU 1).
+        dask: the address of a Dask scheduler whose workers take the runs.
+        say: gets a line for each run that is done, with the time left.
+
+    Raises:
+        ValueError: results of another setting or on other images; a stand-in for CIFAR-10 in the
+            course's own folder; ``dask`` without Dask installed.
+        OSError: a scheduler that does not answer.
+    """
+    studies = [
+        replace(study, seeds=tuple(seeds)) if seeds else study for study in map(here, studies)
+    ]
+    images = _images(data, settings.quick())
+    if folder == RESULTS:
+        refuse_stand_in(images)
+    described = describe(images)
+    paths = {study.name: folder / f"{study.name}.jsonl" for study in studies}
+    results = {study.name: load(study, paths[study.name]) for study in studies}
+    for study in studies:
+        check_images(results[study.name], paths[study.name], described)
+    missing = [
+        (study, condition, seed)
+        for study in studies
+        for condition, seed in study.runs()
+        if (label(condition), seed) not in results[study.name].done()
+    ]
+    on_cpu = settings.pick_device(device).type == "cpu"
+    jobs = max(1, min(jobs or (settings.threads() if on_cpu else 1), len(missing)))
+    clock = _Clock(missing, jobs)
+    where = {"data": data, "quick": settings.quick(), "device": device}
+    for study, line, images_there, version in _performed(missing, jobs, dask, where):
+        if images_there != described:
+            raise ValueError(f"A worker has other images: {images_there}; here {described}.")
+        results[study.name] = keep(study, paths[study.name], line, described, version)
+        say(clock.done(study, line))
+    return list(results.values())
+
+
+def again(
+    study: Study, folder: Path, condition: str, seed: int, *, data: str, device: str | None = None
+) -> tuple[Line, Line]:
+    """One run as the folder has it, and done once more.
+
+    Raises ``ValueError`` for a condition that the study does not have, or a run not there yet.
+    """
+    result = kept(study, folder)
+    wanted = result.study.condition(condition)
+    old = result.find(condition, seed)
+    if old is None:
+        raise ValueError(
+            f"{folder} holds no run {condition} with seed {seed} of {study.name!r}; run the study."
+        )
+    _, new, images, _ = _task(
+        result.study, wanted, seed, data=data, quick=settings.quick(), device=device
+    )
+    check_images(result, folder / f"{study.name}.jsonl", images)
+    return old, new
+
+
+def describe(images: ImageData) -> str:
+    """A data set in a few words; two of the same words count as the same."""
+    size = images.train.images.shape[-1]
+    return f"{images.title}, {len(images.train):,} + {len(images.test):,} images of {size}×{size}"
+
+
+@lru_cache(maxsize=1)
+def _images(data: str, quick: bool) -> ImageData:
+    # quick is an argument for the sake of the cache alone.
+    return load_images(data)
+
+
+def _task(
+    study: Study, condition: Condition, seed: int, *, data: str, quick: bool, device: str | None
+) -> tuple[Study, Line, str, str]:
+    """One run, in whatever process it has come to."""
+    # A cluster's worker was started without it; here it says what is so already.
+    os.environ["NORMS_QUICK"] = "1" if quick else "0"
+    settings.tune_process(1 if settings.pick_device(device).type == "cpu" else None)
+    images = _images(data, quick)
+    started = time.perf_counter()
+    values = compact(study.measure(condition, seed, images, settings.pick_device(device)))
+    line = Line(label(condition), seed, values, round(time.perf_counter() - started, 1))
+    return study, line, describe(images), _version(device)
+
+
+def _version(device: str | None) -> str:
+    import torch
+
+    name = settings.device_name(settings.pick_device(device))
+    return f"Python {platform.python_version()}, PyTorch {torch.__version__}, {name}"
+
+
+def _performed(
+    missing: Sequence[tuple[Study, Condition, int]],
+    jobs: int,
+    dask: str | None,
+    where: dict[str, Any],
+) -> Iterator[tuple[Study, Line, str, str]]:
+    """The runs as they end: from processes here, or from the workers of a Dask cluster."""
+    if dask is None:
+        import joblib
+
+        parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
+        yield from parallel(joblib.delayed(_task)(*run, **where) for run in missing)
+        return
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ValueError(
+            "--dask needs Dask, which the course does not install: pip install distributed"
+        ) from error
+    # Dask's own client: it sees to it that what a lost worker had is done by another.
+    with Client(dask, timeout="30s") as client:
+        tasks = [client.submit(_task, *run, **where, pure=False) for run in missing]
+        for task in as_completed(tasks):
+            yield task.result()
+
+
+class _Clock:
+    """Says how far the runs are and how long the rest will take, from the seconds so far."""
+
+    def __init__(self, missing: Sequence[tuple[Study, Condition, int]], jobs: int) -> None:
+        self.cost = {(s.name, label(c), seed): s.seconds(c) for s, c, seed in missing}
+        self.total, self.jobs = len(self.cost), jobs
+        self.expected = self.spent = 0.0
+
+    def done(self, study: Study, line: Line) -> str:
+        self.expected += self.cost.pop((study.name, line.condition, line.seed))
+        self.spent += line.seconds
+        # Declared costs are rough; what the runs so far took against theirs corrects them.
+        left = sum(self.cost.values()) * self.spent / max(self.expected, 1e-9) / self.jobs
+        numbers = (f"{k} {v:g}" for k, v in line.values.items() if isinstance(v, int | float))
+        return (
+            f"{study.name}  {self.total - len(self.cost)}/{self.total}  {line.condition} "
+            f"seed {line.seed}: {', '.join(list(numbers)[:3])}; {line.seconds:.0f} s, "
+            f"{_minutes(left)} left for all"
+        )
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,106 @@
+"""The court: every claim about the norms, what was measured, and the verdict by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.experiments import laboratory
+from common.reports.kept import Results
+from common.reports.markdown import DASH, markdown, number_words
+from common.settings import LESSONS
+
+PAGE = "common/results/court.md"
+FOLDER = Path("common") / "results" / "studies"
+
+
+def court_page(results: Results) -> str | None:
+    """The whole page, made from the studies' files that count; None where there is none yet."""
+    folder = results.root / FOLDER
+    found = {
+        name: laboratory.load(study, folder / f"{name}.jsonl")
+        for name, study in laboratory.STUDIES.items()
+        if results.counts(folder / f"{name}.jsonl")
+    }
+    return _page(found) if found else None
+
+
+def _page(found: Mapping[str, laboratory.Kept]) -> str:
+    verdicts = {name: laboratory.judge(found[name]) for name in found}
+    rows, rules = [], []
+    for claim in laboratory.CLAIMS:
+        rows += _rows(claim, found, verdicts)
+    for study in laboratory.STUDIES.values():
+        runs = _runs_words(found.get(study.name))
+        rules.append((f"`{study.name}`", study.question, *map(str, study.setting.values()), runs))
+    words = (
+        "# The court: what is said about the norms, and what was measured",
+        "Written by `python -m common tables` from the files in [studies](studies/); no figure "
+        "here is typed by hand. An effect is a difference of means over seeds with its 95 % "
+        "interval (Welch). *Holds*: it is above the smallest that matters (0.5 points unless said "
+        "otherwise). *Does not hold*: it is below. *Not decided by this data*: else. Where a study "
+        "makes several comparisons, a verdict must also pass by Holm's correction; the interval "
+        "shown is that of one comparison alone. The rules stood before the runs, in "
+        "`common/experiments/laboratory/studies/`. *Proven*: by a formula or an equality, in the "
+        "test named.",
+        markdown(("What is said", "Heard from", "What was measured", "Verdict", "In the lessons",
+                  "Do it again"), rows),
+        "## The studies",
+        markdown(("Study", "Question", "Network", "Images", "Recipe", "Runs"), rules),
+        *(
+            f"![{found[name].study.question}](studies/{path})"
+            for name in found
+            for path in _figures(name, found[name])
+        ),
+    )  # fmt: skip
+    return "\n\n".join(words) + "\n"
+
+
+def _figures(name: str, result: laboratory.Kept) -> list[str]:
+    count = len(result.study.plots)
+    return [f"{name}-{i}.png" if count > 1 else f"{name}.png" for i in range(1, count + 1)]
+
+
+def _runs_words(result: laboratory.Kept | None) -> str:
+    if result is None or not result.lines:
+        return "not run yet"
+    seeds = number_words({line.seed for line in result.lines})
+    wanted = len(result.study.conditions) * len(result.study.seeds)
+    return f"{len(result.lines)} of {wanted}; seeds {seeds}"
+
+
+def _rows(
+    claim: laboratory.Claim,
+    found: Mapping[str, laboratory.Kept],
+    verdicts: Mapping[str, list[laboratory.Verdict]],
+) -> list[tuple[str, ...]]:
+    """One row for a proof, or for what cannot be tested; else one a comparison."""
+    said = claim.said, claim.heard
+    if claim.proof:
+        again = f"`pytest {claim.test.partition('::')[0]} -k {claim.test.partition('::')[2]}`"
+        return [(*said, claim.proof, f"proven: {claim.proven}", _lesson(claim), again)]
+    if claim.untestable:
+        return [(*said, DASH, f"not testable as put: {claim.untestable}", _lesson(claim), DASH)]
+    rows = []
+    for study in laboratory.STUDIES.values():
+        again = f"`python -m common study {study.name}`"
+        for contrast in study.contrasts:
+            if contrast.claim != claim.key:
+                continue
+            mine = [v for v in verdicts.get(study.name, ()) if v.contrast == contrast]
+            measured, word = contrast.words, "not run yet"
+            if mine and mine[0].seeds:
+                n = " and ".join(dict.fromkeys(map(str, mine[0].seeds)))
+                measured = f"{contrast.words}: **{mine[0].interval}** (n = {n})"
+                word = mine[0].sentence
+            rows.append((*said, measured, word, _lesson(claim), again))
+            said = ("″", "″")
+    return rows
+
+
+def _lesson(claim: laboratory.Claim) -> str:
+    for lesson in LESSONS.values():
+        title, _, place = claim.lesson.partition(",")
+        if title.lower().replace(" ", "-") == lesson.lower():
+            return f"[{title}](../../{lesson}/README.md){',' * bool(place)}{place}"
+    return DASH
