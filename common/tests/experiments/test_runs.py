@@ -271,7 +271,8 @@ def test_only_the_median_s_weights_are_kept_and_nothing_goes_while_they_are_miss
 
 def test_new_runs_for_the_lessons_leave_the_weights_of_their_median(tmp_path, monkeypatch):
     def fit(model, data, recipe, **_) -> History:
-        row = {"epoch": 1, "test_accuracy": {1: 80.0, 2: 90.0, 3: 85.0}[recipe.seed]}
+        test = Score(1.0, {1: 80.0, 2: 90.0, 3: 85.0}[recipe.seed])
+        row = epoch_row(1, 0.1, Score(1.0, 90.0), test, 1.0)
         names = "course", "batch", 1, recipe.shortened(), data.title
         return History(*names, epochs=[row] * recipe.epochs, train_accuracy=90.0)
 
@@ -292,7 +293,9 @@ def test_other_classes_than_the_network_was_trained_on_are_refused(monkeypatch, 
     data = replace(load_images("shapes"), classes=("cat", "dog"))
     monkeypatch.setattr("common.data.load_images", lambda _: data)
     assert cli.main(["evaluate"]) == 2
-    assert "tells 10 classes apart, and shapes – quick mode has 2" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "tells 10 classes apart (airplane" in message
+    assert "shapes – quick mode has 2 (cat, dog): name the images" in message
 
 
 def test_two_runs_of_one_name_are_refused(tmp_path):
