@@ -463,7 +463,8 @@ def evaluate(options: argparse.Namespace) -> None:
 
     network, norm = options.network, options.norm
     if not (path := options.weights):
-        network, norm = network or "course", norm or "batch"
+        network = "course" if network is None else network
+        norm = "batch" if norm is None else norm
         path = experiments.weights_of(experiments.shipped_run(network, norm))
     about, data, score = experiments.try_weights(
         path, options.data, options.device, network=network, norm=norm

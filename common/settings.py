@@ -96,8 +96,10 @@ def physical_cores() -> int:
     A container's share of the CPUs and the process's affinity are both respected.
     """
     import joblib
+    import psutil
 
-    return joblib.cpu_count(only_physical_cores=True)
+    usable = joblib.cpu_count()
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
 
 
 def threads() -> int:

@@ -65,7 +65,7 @@ class ImageData:
         for part in (self.train, self.test):
             for tensor in (part.images, part.labels):
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.contiguous().numpy())
+                digest.update(tensor.cpu().contiguous().numpy())
         return digest.hexdigest()[:32]
 
     def check(self) -> None:

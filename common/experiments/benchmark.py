@@ -30,6 +30,7 @@ import torch
 
 from common import settings
 from common.data import Batches
+from common.experiments.workers import end_with
 from common.settings import device_name
 from common.training import (
     SHARED,
@@ -305,7 +306,9 @@ class Child:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self.pool = ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+        )
 
     def __enter__(self) -> Child:
         return self

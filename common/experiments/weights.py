@@ -79,13 +79,13 @@ def load_weights(
                 "delete it and train again."
             )
     for what, wanted in (("network", network), ("norm", norm)):
-        if wanted and wanted != about.get(what, wanted):
+        if wanted is not None and wanted != about.get(what, wanted):
             raise ValueError(
                 f"{path} holds the network {about.get('network')!r} with {about.get('norm')!r} "
                 f"norm, not the {what} {wanted!r}; leave --{what} out, or name another file."
             )
     if "checksum" not in about:
-        if not (network and norm):
+        if network is None or norm is None:
             raise ValueError(
                 f"{path} does not say what it holds; name it: --network course --norm batch, say."
             )

@@ -175,9 +175,9 @@ class Lines:
         return line, wrong
 
 
-def commands(number: int, rng: random.Random, place: Path) -> Tally:
+def commands(tally: Tally, number: int, rng: random.Random, place: Path) -> None:
     """Random command lines, in this process."""
-    tally, lines = Tally("command lines"), Lines(rng, place)
+    lines = Lines(rng, place)
     for _ in range(number):
         line, wrong = lines.next()
         status, error = attempt(lambda line=line: cli.main(line))
@@ -190,15 +190,14 @@ def commands(number: int, rng: random.Random, place: Path) -> Tally:
             tally.add("silent" if wrong else "traceback", f"{line}: status {status}")
         else:
             tally.add("fine")
-    return tally
 
 
 # ---- misuses of the functions ----------------------------------------------------------------
 
 
-def misuse(number: int, rng: random.Random, place: Path) -> Tally:
+def misuse(tally: Tally, number: int, rng: random.Random, place: Path) -> None:
     """Calls with one thing wrong; each has to raise ``ValueError`` or ``OSError``."""
-    tally, data = Tally("misuses"), load_images("shapes")
+    data = load_images("shapes")
     model, once = build("course", "batch"), Recipe(epochs=1)
     nothing = replace(data.test, images=data.test.images[:0], labels=data.test.labels[:0])
 
@@ -257,7 +256,6 @@ def misuse(number: int, rng: random.Random, place: Path) -> Tally:
             tally.add("traceback", f"call {calls.index(call)}: {error:.200}")
         else:
             tally.add("fine")
-    return tally
 
 
 # ---- folders of pictures ---------------------------------------------------------------------
@@ -331,9 +329,9 @@ def oddities() -> Iterator[tuple[str, str, Callable[[Path], object]]]:
     yield "counts", "a 3/2", lambda p: (p.parents[2] / "test" / "a" / "2.png").unlink()
 
 
-def folders(number: int, rng: random.Random, place: Path) -> Tally:
+def folders(tally: Tally, number: int, rng: random.Random, place: Path) -> None:
     """Folders with one odd thing each: it is read as it is meant, told of, or refused."""
-    tally, kinds = Tally("picture folders"), list(oddities())
+    kinds = list(oddities())
     for case in range(number):
         name, expected, spoil = kinds[case % len(kinds)]
         root = place / f"folder{case}"
@@ -357,15 +355,13 @@ def folders(number: int, rng: random.Random, place: Path) -> Tally:
         else:
             well = error if expected == "refused" else expected in said.getvalue()
             tally.add("fine" if well else "silent", f"{name}: {said.getvalue()}")
-    return tally
 
 
 # ---- kills -----------------------------------------------------------------------------------
 
 
-def kills(number: int, rng: random.Random, place: Path) -> Tally:
+def kills(tally: Tally, number: int, rng: random.Random, place: Path) -> None:
     """A comparison killed at any moment, again and again; its end is that of one left alone."""
-    tally = Tally("kills")
     command = [sys.executable, "-m", "common", "compare", "--quick", "--norms", "batch", "layer"]
     environment = os.environ | {"NORMS_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -382,7 +378,7 @@ def kills(number: int, rng: random.Random, place: Path) -> Tally:
     started = time.monotonic()
     if start(alone, 1).communicate() and not results(alone):
         tally.add("lost", "the comparison left alone gave nothing")
-        return tally
+        return
     needed, round_number = time.monotonic() - started, 0
     while tally.counts.total() < number:
         round_number += 1
@@ -402,7 +398,6 @@ def kills(number: int, rng: random.Random, place: Path) -> Tally:
         left_over = [path.name for path in out.glob(".*")]
         if results(out) != results(alone) or left_over or "Traceback" in said:
             tally.add("lost", f"{out}: {results(out)} {left_over} {said[-500:]}")
-    return tally
 
 
 # ---- all of it -------------------------------------------------------------------------------
@@ -439,9 +434,11 @@ def main() -> int:
             place = Path(folder) / name
             place.mkdir()
             if number := getattr(options, name):
-                with bounded(place):
+                tally = Tally(name)
+                with bounded(place), contextlib.suppress(KeyboardInterrupt):  # what is done counts
                     os.environ["NORMS_QUICK"] = "0" if name == "folders" else "1"
-                    well &= kind(number, random.Random(options.seed), place).report()
+                    kind(tally, number, random.Random(options.seed), place)
+                well &= tally.report()
     return not well
 
 

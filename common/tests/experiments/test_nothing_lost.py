@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from common import cli, experiments, files
+from common import cli, experiments, files, settings
 from common.data import load_images
 from common.experiments import runs, shipped, weights
 from common.experiments.runs import Run, run_all
@@ -412,6 +412,14 @@ def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monke
 def test_odd_input_ends_with_one_clear_line(arguments, words, capsys):
     assert cli.main(arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_container_s_share_of_the_processor_is_respected(monkeypatch):
+    for share in (1, 10**6):
+        monkeypatch.setattr("joblib.cpu_count", lambda share=share: share)
+        monkeypatch.setattr("psutil.cpu_count", lambda logical: 4)
+        monkeypatch.setenv("NORMS_THREADS", "8")
+        assert settings.threads() == min(share, 4)
 
 
 @pytest.mark.parametrize("value", ["²", "0", "-1", "two"])
