@@ -203,18 +203,21 @@ def picture_size(path: str) -> tuple[int, int]:
 
 def _to_rgb(picture: Image.Image, height: int, width: int) -> np.ndarray:
     """The picture as uint8 ``(height, width, 3)``; of another shape, its centre is cropped."""
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 
     if picture.size != (width, height):
         picture.draft("RGB", (2 * width, 2 * height))  # large JPEGs: decode a smaller version
-    picture = ImageOps.exif_transpose(picture)
+    # Asked first, for each would copy a picture even where it leaves it as it is.
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16-bit grey: PIL would cut off all but the darkest values
         picture = Image.fromarray((np.asarray(picture) // 257).clip(0, 255).astype(np.uint8))
     if picture.mode.endswith(("A", "a")) or "transparency" in picture.info:
         # Anything may be stored under transparent pixels: show them as a white page would.
         page = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(page, picture.convert("RGBA"))
-    picture = picture.convert("RGB")
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
     if picture.size != (width, height):
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture)
