@@ -122,12 +122,14 @@ def white_points(looks: Iterable[tuple[str, Look]]) -> dict[str, float]:
 
 def to_rgb(picture: Image.Image, height: int, width: int, whites: dict[str, float]) -> np.ndarray:
     """The picture as uint8 ``(height, width, 3)``; of another shape, its centre is cropped."""
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 
     if picture.size != (width, height):
         picture.draft("RGB", (2 * width, 2 * height))  # large JPEGs: decode a smaller version
     kind = _kind(picture)
-    picture = ImageOps.exif_transpose(picture)
+    # Asked first, for each would copy a picture even where it leaves it as it is.
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if kind in ("integer", "float"):  # PIL would cut off all but the darkest values
         share = np.asarray(picture, dtype=np.float64) / whites[kind]
         picture = Image.fromarray((share * 255 + 0.5).clip(0, 255).astype(np.uint8))
@@ -135,7 +137,8 @@ def to_rgb(picture: Image.Image, height: int, width: int, whites: dict[str, floa
         # Anything may be stored under transparent pixels: show them as a white page would.
         page = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(page, picture.convert("RGBA"))
-    picture = picture.convert("RGB")
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
     if picture.size != (width, height):
         picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture)
