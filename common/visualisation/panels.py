@@ -20,6 +20,7 @@ from common.visualisation.drawing import (
     some,
     start,
     styled,
+    whole_numbers,
 )
 
 
@@ -76,6 +77,8 @@ def panel_figure(
             axes.xaxis.set_minor_formatter(NullFormatter())
             if len(places) > 7:
                 axes.tick_params(axis="x", rotation=40)
+        else:
+            whole_numbers(axes)
         axes.set_xlabel(xlabel)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)

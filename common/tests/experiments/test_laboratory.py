@@ -11,13 +11,17 @@ from dataclasses import replace
 
 import pytest
 
-from common import cli, reports
+from common import cli
 from common.experiments import laboratory
 from common.experiments.field import FIELD
 from common.experiments.laboratory.declare import Cell, Contrast, Study, grid, label
 from common.experiments.laboratory.kept import Kept, Line
 from common.experiments.laboratory.runner import again, run_studies
 from common.experiments.laboratory.verdicts import holm, judge, per_seed
+from common.files import write_atomically
+from common.reports.court import court_page
+from common.reports.kept import Results
+from common.reports.studies import study_figures, study_report
 from common.settings import ROOT
 from common.tests.experiments.toy_study import TOY
 
@@ -257,9 +261,9 @@ def test_a_study_measures_what_its_rule_and_figures_need(study, tmp_path):
     assert {cell.value for cell in cells} <= measured
     assert {plot.value for plot in study.plots} <= measured
     assert not study.tuned or "validation" in measured
-    names = [name for name, _ in reports.study_figures(result)]
+    names = [name for name, _ in study_figures(result)]
     assert names
-    assert study.name in reports.study_report(result)
+    assert study.name in study_report(result)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
@@ -287,6 +291,26 @@ def test_every_claim_has_a_study_a_proof_or_a_reason():
         if claim.proof:
             path, _, name = claim.test.partition("::")
             assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_the_court_has_every_claim_with_its_verdict(tmp_path):
+    birth, folder = STUDIES["birth"], tmp_path / "common" / "results" / "studies"
+    values = dict.fromkeys(("gradient_drift", "activation_drift", "gradient_growth"), 0.0)
+    lines = [Line(label(c), s, {**values, "gradient_growth": 9.0}, 1.0) for c, s in birth.runs()]
+    write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
+    page = court_page(Results(tmp_path))
+    for claim in laboratory.CLAIMS:
+        assert page.count(f"| {claim.said} |") == 1
+        verdict = (
+            f"proven: {claim.proven}" if claim.proof else "not testable" if claim.untestable else ""
+        )
+        row = next(line for line in page.splitlines() if line.startswith(f"| {claim.said} |"))
+        assert verdict in row
+        if not verdict:
+            assert "python -m common study" in row
+            assert ("not run yet" in row) == (claim.key not in {c.claim for c in birth.contrasts})
+    assert "**+9.00 [9.00, 9.00] decades** (n = 10) | holds |" in page
+    assert court_page(Results(tmp_path / "nothing")) is None
 
 
 def test_the_source_trained_layer_norm_in_smaller_batches():

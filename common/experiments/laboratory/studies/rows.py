@@ -24,7 +24,7 @@ def measure(
 ) -> dict[str, Any]:
     """Reads 12 to 24 rows while it learns; ``test`` is on such, ``all_rows`` on all 32."""
     split, test = bench_images(data, 3_000)
-    size, chance = condition["batch"], 100 / len(split.classes)
+    size, chance = min(condition["batch"], len(split.train)), 100 / len(split.classes)
     model = seeded(
         seed, lambda: RowReader(condition["norm"], classes=len(split.classes), steps=LONGEST)
     ).to(device)
