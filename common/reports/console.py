@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from common.experiments import compare_means, summarise
-from common.reports.markdown import signed
+from common.reports.cells import signed
 from common.training import TARGET, History
 from common.visualisation import LABELS
 

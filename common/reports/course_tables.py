@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from common.experiments import Difference, compare_means, summarise
-from common.reports.kept import COURSE_LABELS, Results, finished, grouped
-from common.reports.markdown import (
+from common.reports.cells import (
     DASH,
     NOTHING_YET,
     accuracy_cell,
@@ -19,6 +18,7 @@ from common.reports.markdown import (
     seed_words,
     signed,
 )
+from common.reports.kept import COURSE_LABELS, Results, finished, grouped
 from common.reports.search_tables import edge_words
 from common.training import OWN_RATES, SHARED, History
 from common.visualisation import LABELS

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.experiments import laboratory
+from common.reports.cells import DASH, markdown, number_words
 from common.reports.kept import Results
-from common.reports.markdown import DASH, markdown, number_words
 from common.settings import LESSONS
 
 PAGE = "common/results/court.md"

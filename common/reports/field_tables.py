@@ -8,8 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from common.experiments import FIELD, RECIPES, Entry, Source, compare_means, summarise
-from common.reports.kept import Results, finished, grouped, load_results
-from common.reports.markdown import (
+from common.reports.cells import (
     DASH,
     accuracy_cell,
     device_words,
@@ -19,6 +18,7 @@ from common.reports.markdown import (
     seed_words,
     signed,
 )
+from common.reports.kept import Results, finished, grouped, load_results
 from common.settings import LESSONS, ROOT
 from common.training import History
 from common.visualisation import LABELS

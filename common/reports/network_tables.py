@@ -7,8 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from common.networks import NETWORKS, parameters_missed, skips_missed, summary
+from common.reports.cells import each, markdown
 from common.reports.field_tables import network_of, norm_words, parameters_of
-from common.reports.markdown import each, markdown
 from common.settings import LESSONS, ROOT
 
 if TYPE_CHECKING:

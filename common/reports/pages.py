@@ -12,11 +12,11 @@ import re
 
 from common.experiments import median_run
 from common.files import write_atomically
+from common.reports.cells import NOTHING_YET
 from common.reports.course_tables import course_section, course_table, differences_words
 from common.reports.court import PAGE, court_page
 from common.reports.field_tables import field_section
 from common.reports.kept import Results, finished
-from common.reports.markdown import NOTHING_YET
 from common.reports.network_tables import networks_section
 from common.reports.search_tables import search_section
 from common.reports.speed import goals, report

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from common.reports.cells import DASH, NOTHING_YET, markdown
 from common.reports.kept import Results
-from common.reports.markdown import DASH, NOTHING_YET, markdown
 from common.settings import LESSONS
 from common.visualisation import LABELS
 

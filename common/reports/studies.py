@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import visualisation
 from common.experiments import laboratory
-from common.reports.markdown import DASH
+from common.reports.cells import DASH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
