@@ -9,7 +9,7 @@ sources' recipes, ``search.py`` the candidates for the course's network, ``bench
 
 from common.experiments.course import accuracy_runs, check_shippable, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
-from common.experiments.runs import Run, check_copies, copy_run, run_all
+from common.experiments.runs import Run, perform_to, run_all
 from common.experiments.shipped import (
     course_histories,
     field_histories,
@@ -37,11 +37,9 @@ __all__ = [
     "Source",
     "Summary",
     "accuracy_runs",
-    "check_copies",
     "check_shippable",
     "compare_means",
     "comparison_runs",
-    "copy_run",
     "course_histories",
     "field_histories",
     "field_runs",
@@ -52,6 +50,7 @@ __all__ = [
     "load_weights",
     "median_run",
     "own_folder",
+    "perform_to",
     "results_folder",
     "run_all",
     "shipped_histories",
