@@ -229,7 +229,7 @@ def test_other_classes_than_the_network_was_trained_on_are_refused(monkeypatch, 
     data = replace(load_images("shapes"), classes=("cat", "dog"))
     monkeypatch.setattr("common.data.load_images", lambda _: data)
     assert cli.main(["evaluate"]) == 2
-    assert "tells 10 classes apart, and shapes – quick mode has 2" in capsys.readouterr().err
+    assert "quick mode has 2 (cat, dog): name the images" in capsys.readouterr().err
 
 
 def test_two_runs_of_one_name_are_refused(tmp_path):
