@@ -388,18 +388,16 @@ def train(options: argparse.Namespace) -> int:
     """``train``: one run; its history as JSON and its weights beside it."""
     from common import experiments, reports
 
-    if options.out:
-        experiments.check_copies(options.out)
-
     (run,) = experiments.comparison_runs(
         options.network, [options.norm], [options.seed], options.data, **_recipe_changes(options)
     )
-    folder = experiments.own_folder(options.command, options.data)
-    (history,) = experiments.run_all([run], folder, jobs=1, device=options.device, weights=True)
+    if path := options.out:
+        history = experiments.perform_to(run, path, device=options.device)
+    else:
+        folder = experiments.own_folder(options.command, options.data)
+        path = folder / f"{run.name}.json"
+        (history,) = experiments.run_all([run], folder, jobs=1, device=options.device, weights=True)
     print(reports.comparison_table([history]))
-    path = folder / f"{run.name}.json"
-    if options.out:
-        path = experiments.copy_run(path, options.out)
     print(f"\nHistory: {path}")
     if not history.failure:
         print(f"Weights: {path.with_suffix('.safetensors')}")

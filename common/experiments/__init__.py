@@ -11,7 +11,7 @@ race to 70 % ``race.py`` keeps, ``field.py`` the networks of the field with thei
 from common.experiments.course import accuracy_runs, comparison_runs, own_folder
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
 from common.experiments.race import RACE_FILE, save_race
-from common.experiments.runs import Run, check_copies, copy_run, run_all
+from common.experiments.runs import Run, perform_to, run_all
 from common.experiments.shipped import (
     check_shippable,
     course_histories,
@@ -41,11 +41,9 @@ __all__ = [
     "Source",
     "Summary",
     "accuracy_runs",
-    "check_copies",
     "check_shippable",
     "compare_means",
     "comparison_runs",
-    "copy_run",
     "course_histories",
     "field_histories",
     "field_runs",
@@ -55,6 +53,7 @@ __all__ = [
     "load_weights",
     "median_run",
     "own_folder",
+    "perform_to",
     "results_folder",
     "run_all",
     "run_for_lessons",

@@ -13,7 +13,6 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +26,7 @@ from common import settings
 from common.data import first_images, hold_out
 from common.experiments.weights import load_weights, save_weights
 from common.experiments.workers import alone, end_with
-from common.files import check_folder, check_target, discard, replacing
+from common.files import check_folder, check_target, discard
 from common.training import Diverged, History, Overview, Recipe, fit, format_time, seeded_model
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ class Run:
         brief: whether to save time with the evaluations (see ``fit``).
         builder: what makes a network that ``common.networks`` does not know; called like the
             builders there, with ``norm``, ``classes`` and ``image_size``.
+        file: the name of the run's files, without their endings; made of the above if empty.
     """
 
     network: str
@@ -63,10 +63,13 @@ class Run:
     jpeg: int | None = None
     brief: bool = False
     builder: Callable[..., nn.Module] | None = None
+    file: str = ""
 
     @property
     def name(self) -> str:
         """The name of the run's files, without their endings."""
+        if self.file:
+            return self.file
         parts = [self.network, self.norm, self.label, f"seed{self.recipe.seed}"]
         return "-".join(part for part in parts if part)
 
@@ -363,28 +366,35 @@ def _keep_weights(
         save_weights(model, folder / f"{run.name}.safetensors", history, data)
 
 
-def check_copies(out: Path) -> None:
-    """See, before anything is trained, that ``copy_run`` may write ``out`` and the weights by it.
+def perform_to(run: Run, out: Path, *, device: str | None = None) -> History:
+    """One run into the file ``out``, its weights beside it; what it holds already is loaded.
 
-    Only new files and those of an earlier run are replaced. Raises ``OSError`` or ``ValueError``.
+    Only new files, and those that another run left there, are replaced. Raises ``OSError`` or
+    ``ValueError`` before anything is trained if the files cannot be written or are somebody else's.
     """
-    if out.suffix == ".safetensors":
-        raise ValueError(f"{out} is a name for weights; name the history, such as run.json.")
+    from common.data import load_images
+
     check_target(out, History.load)
+    if out.suffix != ".json":
+        raise ValueError(f"{out} is no name for a history; name a .json file.")
     check_target(out.with_suffix(".safetensors"), load_weights)
+    run, data = replace(run, file=out.stem), load_images(run.data)
+    with alone([out]):
+        if not _holds(run, data, out):
+            perform(run, data, out.parent, device=device, weights=True)
+    return History.load(out)
 
 
-def copy_run(history: Path, out: Path) -> Path:
-    """Copy a run's history to ``out``, and its weights, if it has any, beside it."""
-    for source, target in ((p, t) for p, t in _files_of(history, out) if p.exists()):
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-    return out
-
-
-def _files_of(*histories: Path) -> list[tuple[Path, ...]]:
-    """These histories, and the weights beside each."""
-    return [histories, tuple(path.with_suffix(".safetensors") for path in histories)]
+def _holds(run: Run, data: ImageData, path: Path) -> bool:
+    """Whether the file is of this very run, diverged or finished with its weights beside it."""
+    if not path.exists():
+        return False
+    kept = History.load(path)
+    same = (kept.network, kept.norm) == (run.network, run.norm)
+    same = same and kept.recipe == (run.recipe.shortened() if settings.quick() else run.recipe)
+    if not same or kept.other_images(*describe_images(run, data)):
+        return False
+    return bool(kept.failure) or (kept.finished and path.with_suffix(".safetensors").exists())
 
 
 def _path(run: Run, folder: Path) -> Path:

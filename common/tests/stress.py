@@ -140,7 +140,7 @@ class Lines:
         "compare": "--norms --network --data --device --epochs --batch-size --seeds",
         "train": "--norm --network --data --device --epochs --learning-rate --seed",
         "search": "--norms --data --candidates --learning-rates --optimiser --train-images",
-        "evaluate": "--norm --network --data --device --weights",
+        "evaluate": "--norm --network --device --weights",
         "benchmark": "--norms --network --data --batches",
         "accuracy": "--norms --seeds --data --together",
         "summary": "--norm --network --size",

@@ -305,15 +305,20 @@ def test_train_replaces_nothing_of_somebody_else_s(tmp_path, monkeypatch, capsys
     ]
 
 
-def test_train_keeps_history_and_weights_where_it_is_told(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("common.experiments.own_folder", lambda *_: trained)
-    monkeypatch.setattr(experiments, "comparison_runs", lambda *_, **__: [RUN])
+def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("common.experiments.course.RUNS", None)  # nothing goes there
     out = tmp_path / "new" / "mine.json"
-    for _ in range(2):  # an own run may be replaced
-        assert cli.main(["train", "--data", "shapes", "--out", str(out)]) == 0
+    command = ["train", "--data", "shapes", "--epochs", "1", "--out", str(out), "--learning-rate"]
+    assert cli.main([*command, "0.01"]) == 0
     assert f"Weights: {out.with_suffix('.safetensors')}" in capsys.readouterr().out
-    assert History.load(out) == History.load(trained / "course-batch-seed1.json")
-    experiments.load_weights(out.with_suffix(".safetensors"))
+    _, about = experiments.load_weights(out.with_suffix(".safetensors"))
+    assert (about["norm"], History.load(out).recipe.learning_rate) == ("batch", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "fit", None)  # training would now fail
+        assert cli.main([*command, "0.01"]) == 0
+    assert cli.main([*command, "0.02"]) == 0  # an earlier run may be replaced
+    assert History.load(out).recipe.learning_rate == 0.02
+    assert sorted(path.name for path in out.parent.iterdir()) == ["mine.json", "mine.safetensors"]
 
 
 @pytest.mark.parametrize(
