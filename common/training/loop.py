@@ -216,7 +216,7 @@ def make_batches(
         raise ValueError(
             f"This network was built for images of {only}×{only} pixels and takes no others, but "
             f"the recipe's first epochs show them at {asked}: train it with "
-            "sizes=(), or choose a network that takes any size, such as 'course'."
+            "sizes=() (compare: --full), or choose a network that takes any size, such as 'course'."
         )
     return Batches(
         data.train,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PROGRESS = ("bar", "lines", "none")
 TEST_WORK = 1 / 3  # of testing with an image, in trainings with one: forward, and not backward
+ROOM = 46  # characters for accuracies, in a line of 80 that also says which run it is
 _LIVE = "{desc} {percentage:3.0f}%|{bar}|{remaining} left{postfix}"
 _DONE = "{desc}|{bar}|{elapsed}{postfix}"
 
@@ -25,7 +26,7 @@ class Overview:
     """How far several runs are that one process makes one after the other.
 
     As bars it is a line above the run's own: which run of how many, the time left of all, and the
-    last test accuracy of every network and norm so far.
+    last test accuracy (in %) of every norm so far, the newest where there is no room for all.
 
     Args:
         progress: as ``fit`` takes it.
@@ -67,8 +68,10 @@ class Overview:
         self.accuracies.pop(name, None)  # the newest comes last
         self.accuracies[name] = accuracy
         if self.bar is not None:
-            newest = list(self.accuracies.items())[-4:]  # as many as a line of 80 columns holds
-            self.bar.set_postfix_str(", ".join(f"{n} {a:.1f}%" for n, a in newest))
+            shown = [f"{name} {a:.1f}" for name, a in self.accuracies.items()]
+            while len(", ".join(shown)) > ROOM and len(shown) > 1:
+                del shown[0]
+            self.bar.set_postfix_str(", ".join(shown))
 
     @property
     def left(self) -> str:

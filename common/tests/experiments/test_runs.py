@@ -16,6 +16,7 @@ from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
 from common.reports import comparison_table, conclusion
 from common.training.history import History, Score, epoch_row
+from common.training.progress import Overview
 from common.training.recipes import RACE, SHARED, Recipe
 from common.training.state import TrainingState
 
@@ -41,9 +42,24 @@ def test_one_view_shows_all_runs(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr()
     assert shown.out == ""
     last = re.split(r"[\r\n]+", shown.err.strip())[-1]
-    accuracies = ", ".join(f"{h.norm} {h.test_accuracy:.1f}%" for h in histories)
+    accuracies = ", ".join(f"{h.norm} {h.test_accuracy:.1f}" for h in histories)
     assert last.startswith("2 of 2|")
     assert last.endswith(accuracies)
+
+
+def test_the_view_of_many_runs_fits_eighty_columns(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    names = [f"{norm}{seed}" for seed in ("", " seed 2") for norm in ("batch", "group", "none")]
+    shown = []
+    with Overview("bar", names, [1.0] * len(names)) as whole:
+        for number in range(len(names)):
+            whole.begin(number)
+            whole.tell(70.0 + number)
+            shown.append(whole.bar.format_meter(**whole.bar.format_dict | {"ncols": 80}))
+    assert max(map(len, shown)) <= 80
+    assert shown[2].endswith("batch 70.0, group 71.0, none 72.0")
+    assert shown[-1].startswith("none seed 2, 6 of 6")
+    assert shown[-1].endswith("left, group seed 2 74.0, none seed 2 75.0")
 
 
 def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
