@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         training = options.command in ("compare", "train", "accuracy", "search", "field")
         hint = " The same command goes on from the last whole epoch." if training else ""
+        if options.command == "study":
+            hint = " The same command runs what is missing."
         print(f"\nStopped.{hint}", file=sys.stderr)
         return 130
 

@@ -3,6 +3,11 @@
 Each run is one task, for joblib or for Dask: a study, a condition and a seed; what comes back is a
 line of the result file, written by the process that was asked. A task looks for the images itself,
 so that a worker on another machine needs this package and the data set, and nothing is sent around.
+
+On a cluster (``pip install distributed`` on each machine, the course's folder and its data in the
+same place): ``dask scheduler`` on one; in the course's folder of every other ``dask worker
+tcp://SCHEDULER:8786 --nworkers auto --nthreads 1``; then, where the results are to be kept,
+``python -m common study --all --dask tcp://SCHEDULER:8786``.
 """
 
 from __future__ import annotations
