@@ -507,7 +507,7 @@ def sprint(plan: Plan, norm: str, data: ImageData, seed: int = 1) -> dict[str, A
         "seconds": None if reached is None else math.fsum(seconds[:reached]),
         "whole_seconds": history.seconds,
         "test_accuracy": history.column("test_accuracy"),
-        "recipe": asdict(history.recipe),
+        "recipe": asdict(history.recipe) | {"sizes": list(history.recipe.sizes)},  # as in JSON
     }
 
 
