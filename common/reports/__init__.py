@@ -1,10 +1,10 @@
 """From result files to tables, figures and pages.
 
-``kept.py`` reads the results that count. ``course_tables.py``, ``field_tables.py`` and
-``search_tables.py`` make Markdown of them with the pieces of ``cells.py``, ``console.py`` a
-table for the terminal, ``speed.py`` the benchmark's report, ``studies.py`` that of a study;
-``network_tables.py`` lists the networks. ``pages.py`` fills the pages, ``court.py`` writes the one
-on the claims, and ``figures.py`` draws what they show.
+``kept.py`` reads the results that count. ``course_tables.py``, ``field_tables.py``,
+``network_tables.py``, ``race_table.py`` and ``search_tables.py`` make Markdown of them with the
+pieces of ``cells.py``, ``console.py`` a table for the terminal, ``speed.py`` the benchmark's
+report, ``studies.py`` that of a study. ``pages.py`` fills the pages, ``court.py`` writes the one on
+the claims, and ``figures.py`` draws what they show.
 """
 
 from common.reports.console import comparison_table, conclusion

@@ -40,6 +40,7 @@ class Results:
             recipe, ``(network, norm, recipe) -> runs``.
         compressed: likewise, the runs on images that were stored as JPEG first.
         search: rows of the log of how the course's network was chosen, as text by column.
+        race: what the race to 70 % came to, a row a run, as text by column.
         benchmark: what ``python -m common benchmark`` measured, or None.
         left_out: runs that are there and do not count.
     """
@@ -50,6 +51,7 @@ class Results:
     field_runs: dict[tuple[str, str, str], list[History]] = field(default_factory=dict)
     compressed: dict[tuple[str, str, str], list[History]] = field(default_factory=dict)
     search: list[dict[str, str]] = field(default_factory=list)
+    race: list[dict[str, str]] = field(default_factory=list)
     benchmark: dict[str, Any] | None = None
     left_out: list[Path] = field(default_factory=list)
 
@@ -68,14 +70,20 @@ def load_results(root: str | Path = ROOT) -> Results:
         key, name = (entry.network, entry.norm, which), f"{entry.network}-{entry.norm}-{which}"
         results.field_runs[key] = _load(results, entry.norm, name)
         results.compressed[key] = _load(results, entry.norm, f"{name}-jpeg*")
-    log = root / "common" / "results" / "search.csv"
-    if results.counts(log):
-        with log.open(encoding="utf-8", newline="") as file:
-            results.search = list(csv.DictReader(file))
+    results.search = _rows(results, "search.csv")
+    results.race = _rows(results, "race.csv")
     benchmark = root / "common" / "results" / "benchmark.json"
     if results.counts(benchmark):
         results.benchmark = json.loads(benchmark.read_text(encoding="utf-8"))
     return results
+
+
+def _rows(results: Results, name: str) -> list[dict[str, str]]:
+    path = results.root / "common" / "results" / name
+    if not results.counts(path):
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _known_to_git(root: Path) -> Callable[[Path], bool]:

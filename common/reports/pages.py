@@ -18,6 +18,7 @@ from common.reports.court import PAGE, court_page
 from common.reports.field_tables import field_section
 from common.reports.kept import Results, finished
 from common.reports.network_tables import networks_section
+from common.reports.race_table import race_section
 from common.reports.search_tables import search_section
 from common.reports.speed import goals, report
 from common.settings import LESSONS
@@ -87,6 +88,7 @@ def sections(results: Results) -> dict[str, dict[str, str]]:
         TOP: {"results": [course_table(shared), differences_words(shared)]},
         RESULTS: {
             "course": [course_section(results)],
+            "race": [race_section(results)],
             "field": [field_section(results)],
             "search": [search_section(results)],
         },

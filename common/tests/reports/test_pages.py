@@ -9,23 +9,26 @@ import pytest
 
 from common import cli, reports
 from common.experiments.field import FIELD, field_runs
+from common.experiments.race import save_race
 from common.experiments.runs import Run
 from common.networks.registry import build, count_parameters
 from common.reports import figures, pages
+from common.reports.cells import NOTHING_YET
 from common.reports.field_tables import both_ways
-from common.reports.kept import load_results
+from common.reports.kept import Results, load_results
 from common.reports.network_tables import lesson_networks
 from common.reports.pages import fill, update
+from common.reports.race_table import race_section
 from common.reports.search_tables import learning_rate_grid
 from common.settings import LESSONS, ROOT
-from common.training.history import History
-from common.training.recipes import course_recipe
+from common.training.history import History, Score, epoch_row
+from common.training.recipes import RACE, course_recipe
 from common.visualisation.theme import LABELS
 
 TOP, RESULTS, SPEED, NETWORKS = pages.TOP, pages.RESULTS, pages.SPEED, pages.NETWORKS
 MARKS = {
     TOP: ["results"],
-    RESULTS: ["course", "field", "search"],
+    RESULTS: ["course", "race", "field", "search"],
     SPEED: ["benchmark"],
     NETWORKS: ["networks"],
     **{f"{lesson}/README.md": ["results"] for lesson in LESSONS.values()},
@@ -458,3 +461,21 @@ def test_the_figure_of_the_field_shows_one_recipe_never_a_mixture(root, monkeypa
 
 def test_every_norm_of_the_field_has_a_lesson_and_a_name():
     assert {entry.norm for entry in FIELD} <= set(LESSONS) <= set(LABELS)
+
+
+def test_the_race_s_table_counts_the_runs_past_the_target_and_those_that_diverged(root):
+    recipe = replace(RACE, seed=1)
+    runs = []
+    for seed, accuracy in enumerate([69.9, 71.5, None], start=1):
+        run = History("course", "batch", 1, replace(recipe, seed=seed), "CIFAR-10", threads=2)
+        if accuracy is None:
+            run.failure = "The training loss became nan."
+        else:
+            row = epoch_row(3, 0.0, Score(1.0, 60.0), Score(1.0, accuracy), 10.0)
+            run.epochs = [row] * recipe.epochs
+        runs.append(run)
+    save_race(runs, root / "common" / "results" / "race.csv")
+    text = race_section(load_results(root))
+    assert "| BatchNorm | 70.70 ± 1.13 (n = 2) | 69.90 | 1 of 3 |" in text
+    assert "16, 24, in full" in text
+    assert race_section(Results(root)) == NOTHING_YET
