@@ -111,7 +111,10 @@ def _panels(
         if any((laboratory.label(c), s) in table for s in seeds)
     ]
     panels: dict[str, tuple[list[Any], dict[str, list[list[float]]]]] = {}
-    for value in dict.fromkeys(c.get(plot.panels) for c in conditions):
+    values = list(dict.fromkeys(c.get(plot.panels) for c in conditions))
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
+    for value in values:
         mine = [c for c in conditions if c.get(plot.panels) == value]
         name = (
             f"{plot.panels}: {value:g}" if isinstance(value, float) else f"{plot.panels}: {value}"

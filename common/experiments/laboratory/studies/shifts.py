@@ -109,7 +109,7 @@ STUDY = Study(
     plots=(
         Plot(
             "accuracy",
-            "accuracy of the shipped networks on corrupted test images, five seeds",
+            "accuracy of the shipped networks on corrupted test images",
             x="strength",
             xlabel="strength of the corruption",
             ylabel="test accuracy in %",
