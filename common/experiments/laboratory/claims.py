@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLIP = "a common slip, in none of the five write-ups"
 AI_NOVICE = "vmistry-repo/AI-Novice"
 S8 = "srikanthp1/S8"
 ERA = "woncoh1/era1a8"
@@ -62,7 +61,7 @@ CLAIMS = (
     Claim(
         "group-parameters",
         "A GroupNorm layer has 2G parameters, two a group.",
-        SLIP,
+        AI_NOVICE,
         "Group norm, section 3",
         "It has 2C, two a channel, whatever G is.",
         f"{_NORMS}test_parameter_counts",
@@ -71,7 +70,7 @@ CLAIMS = (
     Claim(
         "more-groups-than-channels",
         "With more groups than channels GroupNorm has more parameters than BatchNorm.",
-        SLIP,
+        AI_NOVICE,
         "Group norm, section 3",
         "The groups must divide the channels, so there are at most C of them: more is an error.",
         f"{_NORMS}test_groups_must_divide_the_channels",
