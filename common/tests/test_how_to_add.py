@@ -1,4 +1,4 @@
-"""The code of ``common/README.md``: adding a norm, a network and a data set, run as it stands."""
+"""The code of ``common/README.md``: adding a norm, a network, a data set and a study, run as it stands."""
 
 import re
 
@@ -37,7 +37,7 @@ def as_it_was():
 
 def test_every_python_block_of_the_page_is_run_here():
     blocks = [heading for heading, text in SECTIONS.items() if "```python" in text]
-    assert blocks == ["A norm", "A network", "A data set"]
+    assert blocks == ["A norm", "A network", "A data set", "A study"]
 
 
 def test_a_norm_is_added_to_the_course_s_network():
@@ -86,3 +86,15 @@ def test_a_folder_of_grey_pictures_is_a_data_set(tmp_path, monkeypatch):
     assert torch.equal(images[:, 0], images[:, 2])
     assert names["history"].finished
     assert names["history"].dataset == "my-images"
+
+
+def test_a_study_is_run_and_judged(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = run("A study")
+    assert {(line.condition, line.seed) for line in names["kept"].lines} >= {
+        ("batch", 1),
+        ("layer", 2),
+    }
+    assert names["verdict"].effect != 0
+    assert names["verdict"].interval in capsys.readouterr().out
+    assert (tmp_path / "my-study" / "spread.jsonl").exists()
