@@ -242,7 +242,8 @@ def _must_be_frozen(network: _Network, when: str) -> None:
     if len(awake) == 1:
         raise Wrong(
             f"{when} one of the two norms still moves its running statistics.",
-            "norms sit inside blocks, too: loop over network.modules(), not .children().",
+            "norms sit inside blocks, too: loop over network.modules(), not .children(), and to "
+            "its end.",
         )
     for norm in network.norms:
         if norm.training or norm.running_mean is None:

@@ -348,7 +348,7 @@ ONE = [
     ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
     ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
     ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
-    ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("at most a left-over", "use size")),
+    ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("use size",)),
     ("an empty list", lambda x, y, size: [], ("stays empty",)),
 ]
 
