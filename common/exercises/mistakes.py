@@ -104,6 +104,7 @@ END_MISTAKES: list[Mistake] = [
     ),
     ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
     ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    ({"divide": "root twice"}, "the root is taken twice: one makes it the standard deviation."),
     ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
     ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
     ({"affine": "missing"}, "gamma and beta are not used: the last step is gamma · x̂ + beta."),

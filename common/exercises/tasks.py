@@ -172,6 +172,17 @@ def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") 
     return ""
 
 
+def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
+    """The hint for a statistic with another sign, a logarithm or a factor; else ""."""
+    if yours.shape != mine.shape:
+        return ""
+    if alike((yours,), (-mine,)):
+        return f"the sign of {what} is wrong."
+    if alike((yours,), (mine.log(),)):
+        return f"that is the logarithm of {what}."
+    return _factor(yours, mine, what)
+
+
 def _factor(yours: torch.Tensor, mine: torch.Tensor, what: str, rtol: float = 1e-3) -> str:
     """The hint for values that are right but for one factor; else ""."""
     factor = float((yours * mine).sum() / mine.square().sum())
@@ -229,8 +240,18 @@ class Statistics(Task):
         """The hint for what neither a known mistake nor something done afterwards explains."""
         for name, yours, mine in zip(self.names, got, self.expected(i), strict=True):
             if not alike((yours,), (mine,)):
-                same = yours.shape == mine.shape
-                return _factor(yours, mine, f"the {name}") if same else ""
+                return self._of_other_sets(i, got) or _made_of(yours, mine, f"the {name}")
+        return ""
+
+    def _of_other_sets(self, i: Inputs, got: Results) -> str:
+        """The hint for statistics of one set or one image alone; else ""."""
+        right = self.expected(i)
+        alone = self.expected(replace(i, x=i.x[:1]))
+        for yours, mine, one in zip(got, right, alone, strict=True):
+            if not alike((yours,), (mine,)) and alike((yours,), (one,)):
+                return "that is the first image's alone: S runs over N as well."
+            if alike((yours,), (mine.flatten()[0].expand_as(mine),)):
+                return "all sets get what belongs to the first one: does the loop use its counter?"
         return ""
 
     def special(self, i: Inputs, got: Results) -> str:
@@ -312,6 +333,14 @@ class Normalised(Task):
         """What is added in the end."""
         return i.beta
 
+    def _beta_elsewhere(self, y: torch.Tensor, x_hat: torch.Tensor, i: Inputs) -> str:
+        """The hint for a right gamma · x̂ and a beta along another axis; else ""."""
+        beta = i.per_value(self.shift(i)).expand_as(y)
+        rest = y - i.per_value(i.gamma) * x_hat
+        if alike((rest.flatten().sort()[0],), (beta.flatten().sort()[0],), atol=1e-3):
+            return "gamma · x̂ is right. But beta reaches the wrong places: which axis is it for?"
+        return ""
+
     def _misplaced(
         self,
         y: torch.Tensor,
@@ -335,7 +364,7 @@ class Normalised(Task):
         For other values of x they must be the same ones, or it is x̂ that is wrong.
         """
         lines = []
-        for x in (i.x, sample(self.layout, seed=7).x):
+        for x in (i.x, 1.5 * sample(self.layout, seed=9).x):
             inputs = replace(i, x=x)
             y = got[0] if x is i.x else as_tensors(self.call(run, inputs.copy()), self.names)[0]
             (x_hat,) = self.by(replace(self.right_way, affine="missing"), inputs)
@@ -346,7 +375,7 @@ class Normalised(Task):
             scale = (centred * y).sum(axes) / centred.square().sum(axes)
             shift = y.mean(axes) - scale * x_hat.mean(axes)
             if not alike((i.per_value(scale) * x_hat + i.per_value(shift),), (y,)):
-                return ""
+                return self._beta_elsewhere(y, x_hat, inputs)
             lines.append((scale, shift))
         if not alike(*lines, rtol=1e-2, atol=1e-3):
             return ""

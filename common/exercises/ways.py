@@ -34,7 +34,7 @@ class Way:
     )
     order: str = "right"  # or "swapped", "first set" if its statistics serve all
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
-    divide: str = "root"  # or "variance", "no", "times"
+    divide: str = "root"  # or "variance", "root twice", "no", "times"
     affine: str = "right"  # or see `_scaled`
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
@@ -129,6 +129,8 @@ class Way:
         if self.eps == "at least":
             spread = spread.clamp(min=eps)
         if self.divide != "variance":
+            spread = spread.sqrt()
+        if self.divide == "root twice":
             spread = spread.sqrt()
         if self.eps == "root at least":
             spread = spread.clamp(min=eps)

@@ -564,6 +564,21 @@ def half_the_variance(x, gamma, beta, eps=1e-5):
     return affine((x - mean) / torch.sqrt(0.5 * variance + eps), gamma, beta, 1)
 
 
+def root_twice(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / (variance + eps) ** 0.25, gamma, beta, 1)
+
+
+def gamma_at_least(x, gamma, beta, eps=1e-5):
+    """A limit below every gamma of the first input, but not of the next ones."""
+    return affine(normal(x, eps, 1), gamma.clamp(min=0.6), beta, 1)
+
+
+def beta_along_memory(x, gamma, beta, eps=1e-5):
+    y = affine(normal(x, eps, 1), gamma, torch.zeros_like(beta), 1)
+    return (y.reshape(-1, len(beta)) + beta).reshape(x.shape)
+
+
 def variance_first(x, gamma, beta, eps=1e-5):
     mean, variance = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
     return affine((x - mean) / torch.sqrt(variance + eps), gamma, beta, 1)
@@ -701,6 +716,23 @@ LATER = [
     Mutant(
         "batch first", checks.check_group_statistics, group_batch_first, ("cuts the batch: the",)
     ),
+    Mutant("mean negated", STATISTICS, statistics(lambda x: -x.mean((0, 2, 3))), ("the sign of",)),
+    Mutant("first image", STATISTICS, statistics(lambda x: x[0].mean((1, 2))), ("image's alone",)),
+    Mutant(
+        "first channel for all",
+        STATISTICS,
+        statistics(variance=lambda x: x[:, 0].var(correction=0).expand(x.shape[1])),
+        ("use its counter",),
+    ),
+    Mutant(
+        "logarithm",
+        STATISTICS,
+        statistics(variance=lambda x: x.var((0, 2, 3), correction=0).log()),
+        ("the logarithm of",),
+    ),
+    Mutant("root of the root", BATCH, root_twice, ("taken twice",)),
+    Mutant("gamma kept from 0", NORMS["channels"], gamma_at_least, ("gamma counts",)),
+    Mutant("beta along memory", NORMS["channels"], beta_along_memory, ("beta reaches",)),
     Mutant("height first", checks.check_group_statistics, group_height_first, ("H is cut",)),
     Mutant(
         "D − 1",
