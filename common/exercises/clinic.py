@@ -7,15 +7,18 @@ statistics; those of batches and of loaded weights have files of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
 _RUNNING = ("running_mean", "running_var")
+_TRACKED = 100  # batches that the stale statistics have seen
 
 
 def check_frozen_statistics(freeze: Callable) -> Verdict:
@@ -27,20 +30,28 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
 
     def trials(learner: Learner) -> None:
         network = _Network()
-        returned = learner(network)
-        if isinstance(returned, nn.Module) and returned is not network:
+        before = _state(network)
+        _must_not_be_copied(network, learner(network), "freeze(network)")
+        after = _state(network)
+        if set(after) != set(before):
             raise Wrong(
-                "freeze(network) returns another network.",
-                "change the network that is handed over, in place: no copy.",
+                "After freeze(network) the norms are no longer what they were.",
+                "they are to stay, standing still: the weights behind them have learnt to live "
+                "with what they do.",
             )
         _must_be_frozen(network, "After freeze(network)")
+        changed = [name for name in before if not torch.equal(before[name], after[name])]
+        if changed:
+            raise Wrong(
+                f"freeze(network) itself changes {', '.join(changed)}.",
+                "the norms go on with the statistics, gamma and beta that they have: no reset.",
+            )
         if not network.drop.training:
             raise Wrong(
                 "After freeze(network) dropout is in eval mode, too.",
                 "only the norms are to stand still: call .eval() on each of them, not on the "
                 "whole network.",
             )
-        before = _state(network)
         for x, y in _labelled(2):
             _step(network, x, y)
         _compare_states(network, before)
@@ -65,6 +76,7 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             norm.register_forward_hook(lambda layer, *_: awake.append(layer.training))
         network.drop.register_forward_hook(lambda layer, *_: dropout.append(layer.training))
         before = _state(network)
+        steps = _watch(network, optimiser)
         learner(network, _labelled(3), optimiser)
         if not dropout:
             raise Wrong("The network was never called.", "loop over the batches.")
@@ -81,6 +93,16 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             raise Wrong(
                 f"3 batches were given, the network was called {len(dropout)} times.",
                 "one step a batch.",
+            )
+        if not steps:
+            raise Wrong(
+                "The network has learnt, but not by the optimiser that was handed over.",
+                "call its step(), not that of a new one, which knows nothing of the epochs before.",
+            )
+        if not all(steps):
+            raise Wrong(
+                "A step uses gradients of an earlier batch as well.",
+                "backward() adds to the gradients: optimiser.zero_grad() in every step.",
             )
 
     return treat(train_epoch, trials, "Right: the norms stay frozen while the rest trains.")
@@ -99,17 +121,24 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         with torch.no_grad():
             for norm in network.norms:
                 norm.running_mean.fill_(20.0), norm.running_var.fill_(0.01)
+                norm.num_batches_tracked.fill_(_TRACKED)
         batches = [x for x, _ in _labelled(4, shifts=(-0.6, 0.0, 0.2, 0.8))]
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
-        learner(network, batches)
+        momenta = [norm.momentum for norm in network.norms]
+        returned = learner(network, batches)
+        _must_not_be_copied(network, returned, "re_estimate(network, batches)")
         _compare_estimates(network, batches)
         for name, parameter in network.named_parameters():
             if not torch.equal(parameter, before[name]):
-                raise Wrong(f"The weights of {name} have changed.", "no optimiser is needed here.")
-        if any(norm.momentum != 0.1 for norm in network.norms):
+                raise Wrong(
+                    f"The weights of {name} have changed.",
+                    "no optimiser is needed here, and no reset of gamma and beta: "
+                    "norm.reset_running_stats() resets the statistics alone.",
+                )
+        if [norm.momentum for norm in network.norms] != momenta:
             raise Wrong(
                 "The statistics are right, but the momentum of the layers has changed.",
-                "set it back to what it was, or further training will average differently.",
+                "set each back to what it was, or further training will average differently.",
             )
         if any(layer.training for layer in network.modules()):
             raise Wrong("The network is left in train mode.", "end with network.eval().")
@@ -118,7 +147,7 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
 
 
 class _Network(nn.Module):
-    """Two norms, one of them inside a block, and a dropout; in train mode."""
+    """Two trained norms, one of them inside a block, and a dropout; in train mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,6 +156,12 @@ class _Network(nn.Module):
         self.block = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Sequential(nn.BatchNorm2d(4)))
         self.drop = nn.Dropout(0.2)
         self.last = nn.Linear(4, 3)
+        # Neither as a fresh norm has them, nor both alike.
+        self.block[1][0].momentum = 0.2
+        with torch.no_grad():
+            for norm in self.norms:
+                norm.weight.copy_(torch.linspace(0.6, 1.5, 4)), norm.bias.fill_(0.1)
+                norm.running_mean.fill_(0.2), norm.running_var.fill_(1.5)
 
     @property
     def norms(self) -> list[nn.BatchNorm2d]:
@@ -166,6 +201,32 @@ def _state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
+def _watch(network: _Network, optimiser: torch.optim.Optimizer) -> list[bool]:
+    """A list that fills: of each step, whether its gradients are those of its batch alone."""
+    steps: list[bool] = []
+    of_batch: list[torch.Tensor] = []
+
+    def forward(layer: nn.Module, args: Any, output: torch.Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: of_batch.append(gradient.sum(0)))
+
+    def step(*_: Any) -> None:
+        gradient = network.last.bias.grad
+        steps.append(gradient is None or not of_batch or alike((gradient,), (of_batch[-1],)))
+
+    network.last.register_forward_hook(forward)
+    optimiser.register_step_pre_hook(step)
+    return steps
+
+
+def _must_not_be_copied(network: nn.Module, returned: Any, call: str) -> None:
+    if isinstance(returned, nn.Module) and returned is not network:
+        raise Wrong(
+            f"{call} returns another network.",
+            "change the network that is handed over, in place: no copy.",
+        )
+
+
 _FORWARD = (
     "requires_grad=False and the optimiser have no say in running statistics: the forward pass "
     "moves them in train mode. Put each norm into eval mode, norm.eval()"
@@ -181,7 +242,8 @@ def _must_be_frozen(network: _Network, when: str) -> None:
     if len(awake) == 1:
         raise Wrong(
             f"{when} one of the two norms still moves its running statistics.",
-            "norms sit inside blocks, too: loop over network.modules(), not .children().",
+            "norms sit inside blocks, too: loop over network.modules(), not .children(), and to "
+            "its end.",
         )
     for norm in network.norms:
         if norm.training or norm.running_mean is None:
@@ -244,6 +306,7 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
     averaged = torch.full_like(got, 20.0)
     for mean in means:
         averaged = 0.9 * averaged + 0.1 * mean
+    counted = (20.0 * _TRACKED + means.sum(0)) / (_TRACKED + len(means))
     from_zero = torch.zeros_like(got)
     for mean in means:
         from_zero = 0.9 * from_zero + 0.1 * mean
@@ -251,6 +314,11 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
         (
             torch.full_like(got, 20.0),
             "they have not moved: only a forward pass in train mode moves them.",
+        ),
+        (
+            counted,
+            "momentum=None averages all batches a norm has ever counted, old ones, too: "
+            "norm.reset_running_stats() starts the count anew.",
         ),
         (
             averaged,

@@ -19,7 +19,7 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
 
     def trials(learner: Learner) -> None:
         images, labels = _sorted_images(40)
-        epochs = [_batches(learner(images, labels, 10)) for _ in range(2)]
+        epochs = [_epoch(learner, images, labels, 10) for _ in range(2)]
         for batches in epochs:
             _must_be_pairs(batches, labels)
             _must_be_complete(batches, 40, lost=0)
@@ -52,7 +52,7 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
     def trials(learner: Learner) -> None:
         for number, size in ((33, 8), (32, 8), (34, 8), (5, 8), (9, 4), (3, 2)):
             images, labels = _sorted_images(number)
-            batches = _batches(learner(images, labels, size))
+            batches = _epoch(learner, images, labels, size)
             given = f"For {number} images in batches of {size}"
             if any(len(y) == 1 for _, y in batches):
                 raise Wrong(
@@ -64,13 +64,22 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
             if not batches:
                 raise Wrong(
                     f"{given} there is no batch at all.",
-                    "drop_last drops the only batch of a small set: drop only what is left over.",
+                    "drop_last drops the only batch of a small set: drop only what is left over."
+                    if number < size
+                    else "the list stays empty: put the pairs into it.",
                 )
             _must_be_complete(batches, number, lost=min(size - 1, number % size), given=given)
             if any(len(y) > size + 1 for _, y in batches):
                 raise Wrong(
                     f"{given} one batch holds {max(len(y) for _, y in batches)}.",
                     "only a left-over of one needs another place.",
+                )
+            larger = sum(max(len(y) - size, 0) for _, y in batches)
+            if larger > number % size or sum(len(y) < size for _, y in batches) > 1:
+                sizes = ", ".join(str(len(y)) for _, y in batches)
+                raise Wrong(
+                    f"{given} they hold {sizes}.",
+                    "use size: only where something is left over one batch may be of another.",
                 )
 
     return treat(make_batches, trials, "Right: no batch of one, whatever the number of images.")
@@ -82,11 +91,28 @@ def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:
     return images.clone(), torch.arange(number) * 4 // number
 
 
-def _batches(given: object) -> list[tuple[list[int], list[int]]]:
+def _epoch(
+    learner: Learner, images: torch.Tensor, labels: torch.Tensor, size: int
+) -> list[tuple[list[int], list[int]]]:
     """The learner's batches as (numbers of the images, labels)."""
+    x, y = images.clone(), labels.clone()
+    batches = _batches(learner(x, y, size))
+    if not (torch.equal(x, images) and torch.equal(y, labels)):
+        raise Wrong(
+            "Your code changed the images or the labels that were handed over.",
+            "they are the data set: images[order] makes new tensors, images[:] = … and "
+            "random.shuffle(images) write over the old ones.",
+        )
+    return batches
+
+
+def _batches(given: object) -> list[tuple[list[int], list[int]]]:
     if given is None:
         raise Wrong("Your function returns nothing.", "is the return line missing?")
     try:
+        given = list(given)
+        if all(x.dim() == 1 and y.dim() == 4 for x, y in given) and given:
+            raise Wrong("The labels come before the images.", "return pairs (images, labels).")
         return [(x[:, 0, 0, 0].int().tolist(), y.tolist()) for x, y in given]
     except (TypeError, ValueError, IndexError, AttributeError):
         raise Wrong(

@@ -27,9 +27,10 @@ def check_channels_in_order(load: Callable) -> Verdict:
         source, network = _Crossed(1).eval(), _Crossed(2).eval()
         state = {name: value.clone() for name, value in source.state_dict().items()}
         given = {name: value.clone() for name, value in state.items()}
+        before = {name: value.clone() for name, value in network.state_dict().items()}
         learner(network, given, order)
         x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-        _compare_loaded(network.eval(), source, state, order, x)
+        _compare_loaded(network.eval(), source, state, before, order, x)
         if any(not torch.equal(given[name], value) for name, value in state.items()):
             raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
 
@@ -75,6 +76,7 @@ def _compare_loaded(
     network: nn.Module,
     source: nn.Module,
     state: dict[str, torch.Tensor],
+    before: dict[str, torch.Tensor],
     order: list[int],
     x: torch.Tensor,
 ) -> None:
@@ -111,11 +113,22 @@ def _compare_loaded(
             _reordered(state, order, leave=("norm", "head")),
             "only the convolution follows: the norm's vectors and head.weight[:, order] must, too.",
         ),
-        (_reordered(state, order, leave=("conv.bias",)), "conv.bias has channels, too."),
     ]
     for other, hint in known:
         if all(alike((loaded[n],), (v,)) for n, v in other.items() if v.dim()):
             raise Wrong(f"In another order than it should be: {', '.join(wrong)}.", hint)
+    kinds = [
+        (before, "have not been loaded at all: hand them to network.load_state_dict(…)."),
+        (state, "are still in the order of the file: they have channels, too."),
+        (
+            _reordered(state, inverse),
+            "have the order the wrong way round: new = old[order], for each of them.",
+        ),
+    ]
+    for other, words in kinds:
+        names = [name for name in wrong if alike((loaded[name],), (other[name],))]
+        if names:
+            raise Wrong(f"Not as it should be: {', '.join(wrong)}.", f"{', '.join(names)} {words}")
     raise Wrong(
         f"Not as it should be: {', '.join(wrong)}.",
         "go through the names of the state: which axis of each tensor counts these channels?",

@@ -55,6 +55,35 @@ _ERRORS = [
         "a whole tensor stands where a single number is needed.",
     ),
     (
+        ("invalid combination of arguments", "unexpected keyword"),
+        "an argument that this function does not have: compare its names with the ones it knows.",
+    ),
+    (
+        ("but got float", "'float' object cannot be interpreted"),
+        "a length or an index must be a whole number: divide with //, not with /.",
+    ),
+    (
+        ("stack expects each tensor",),
+        "the parts are not of one size: which axis is cut? In group norm it is each image's "
+        "channels, dim=1.",
+    ),
+    (
+        ("does not have a grad_fn",),
+        "nothing records a gradient here: is it under no_grad, or detached, or is all frozen?",
+    ),
+    (
+        ("tensor of dimension 0", "0-d tensor", "0-dim tensor"),
+        "a tensor without axes, a single number, has nothing to be indexed: ask its .dim() first.",
+    ),
+    (
+        ("values to unpack",),
+        "what is taken apart there has another number of parts: print one of them first.",
+    ),
+    (
+        ("out of bounds", "out of range for"),
+        "an index goes beyond the length of its axis: is it the right axis? Print its .shape.",
+    ),
+    (
         ("Given normalized_shape",),
         "F.layer_norm averages over the last axes: first bring there what it is to average over "
         "(permute), and take it back afterwards.",

@@ -174,6 +174,9 @@ class BatchNormGradient(Task):
         gamma = i.per_value(i.gamma)
         if alike(got, (gamma * i.grad,)):
             return "that is the gradient of x̂: go on through the norm to x."
+        y = F.batch_norm(i.x, None, None, i.gamma, None, training=True, eps=i.eps)
+        if any(alike(got, (one,)) for one in (y, y / gamma)):
+            return "that is the forward pass: asked for is the way back, from grad_y to x."
         for keep in (False, True):
             if alike(got, (i.grad.sum((0, 2, 3), keepdim=keep),)):
                 return "that is the gradient of beta: asked for is the one of x."

@@ -39,6 +39,10 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 groups: "each image has its own means: group norm never mixes images.",
                 c: "that is batch norm: one mean for each channel.",
                 n: "that is layer norm: one mean for each image.",
+                2 * n * groups: (
+                    "4 is the number of groups, not of the channels in one. Or have you counted "
+                    "the variances, too?"
+                ),
                 n * c: "that is instance norm: one mean for each channel of each image.",
             },
         ),
@@ -62,6 +66,7 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "that is nn.LayerNorm([C, H, W]); here pixels share gamma and beta.",
                 2: "gamma and beta are not scalars: each channel has both.",
+                4 * c: "group norm has no running statistics, which would be no parameters either.",
             },
         ),
     ]

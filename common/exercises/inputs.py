@@ -119,6 +119,11 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
         isinstance(value, torch.Tensor) and value.dim() > 1 and len(value) == len(names) > 1
     )
     values = tuple(value) if several else (value,)
+    if isinstance(value, list) and not any(isinstance(v, torch.Tensor) for v in values):
+        raise Wrong(
+            "Your function returns a list of numbers.",
+            "stay with PyTorch's tensors: no numpy, no .item(), no .tolist().",
+        )
     if len(values) != len(names):
         got = f"{len(values)} things" if len(values) > 1 else f"one {type(value).__name__}"
         raise Wrong(
@@ -141,6 +146,7 @@ def alike(
     right: Sequence[torch.Tensor | None],
     rtol: float = 1e-3,
     atol: float = 1e-4,
+    equal_nan: bool = False,
 ) -> bool:
     """Whether two results have the same shapes and, within a tolerance, the same values."""
     for one, other in zip(got, right, strict=True):
@@ -148,14 +154,15 @@ def alike(
             return False
         if one.shape != other.shape:
             return False
-        if not torch.allclose(one.detach().double(), other.detach().double(), rtol, atol):
+        one, other = one.detach().double(), other.detach().double()
+        if not torch.allclose(one, other, rtol, atol, equal_nan):
             return False
     return True
 
 
 def first_alike(got: torch.Tensor, known: Sequence[tuple[torch.Tensor, str]]) -> str:
     """The hint of the first known wrong value that `got` is; else ""."""
-    return next((hint for value, hint in known if alike((got,), (value,))), "")
+    return next((hint for value, hint in known if alike((got,), (value,), equal_nan=True)), "")
 
 
 def worst(

@@ -86,6 +86,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 2: f"{scalars} Every channel has both.",
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "all pixels share gamma_c and beta_c here.",
+                2 * h * w: "gamma and beta belong to a channel, and all pixels share them.",
             },
         ),
         Number(
@@ -104,6 +105,10 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 h * w: "that is one image's; the batch holds 8.",
                 n: "that is one mean an image: over C alone, every pixel has its own.",
                 c: "that is batch norm: one mean a channel.",
+                n
+                * c
+                * h
+                * w: "that is the number of values: a mean is taken over the 16 of a pixel.",
                 1: "every pixel of every image has its own mean.",
                 n * c: "that is instance norm: one mean for each channel of each image.",
             },

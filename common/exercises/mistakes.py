@@ -66,6 +66,10 @@ STATISTICS_MISTAKES: list[Mistake] = [
     ),
     ({"variance": "root"}, "that is the standard deviation; the variance is its square."),
     ({"variance": "absolute"}, "the distances from the mean are not squared: mean of (x − mean)²."),
+    (
+        {"variance": "not squared"},
+        "the distances from the mean cancel each other: square each before you average them.",
+    ),
     ({"average": "sum"}, "values are summed, not averaged: divide by the size of S."),
     (
         {"average": "sum of squares"},
@@ -85,6 +89,10 @@ END_MISTAKES: list[Mistake] = [
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
     ({"eps": "missing"}, "eps is missing: without it a set of equal values gives 0/0."),
     *(
+        ({"eps": eps}, "eps is taken for a lower limit (clamp, max): it is variance + eps.")
+        for eps in ("at least", "root at least")
+    ),
+    *(
         ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps.")
         for number in ("1e-5", "1e-3", "1e-6")
     ),
@@ -96,6 +104,7 @@ END_MISTAKES: list[Mistake] = [
     ),
     ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
     ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    ({"divide": "root twice"}, "the root is taken twice: one makes it the standard deviation."),
     ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
     ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
     ({"affine": "missing"}, "gamma and beta are not used: the last step is gamma · x̂ + beta."),
@@ -146,9 +155,32 @@ _OF_CUTS = {
     ),
     "rows": _MEMORY,
     "columns": _MEMORY,
+    "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
+    "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
+    "moved to the front in parts": (
+        f"N must not be in a set, each image has its own statistics. And {MISPLACED}"
+    ),
     "moved to the front": MISPLACED,
     "moved to the end": MISPLACED,
 }
+
+
+# Of whole norms, and tried alone
+LONE_MISTAKES: list[Mistake] = [
+    *(
+        ({"variance": how}, f"the variance is {words} what it should be: divide by |S|, once.")
+        for how, words in [("half", "half"), ("double", "twice")]
+    ),
+    (
+        {"order": "swapped"},
+        "mean and variance are swapped: torch.var_mean gives the variance first.",
+    ),
+    (
+        {"order": "first set"},
+        "the statistics of the first set serve all sets: each is normalised with its own.",
+    ),
+]
+IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, _MEMORY)
 
 
 def wrong_sets(layout: str) -> Iterator[Mistake]:
@@ -183,6 +215,9 @@ def _other_sets(layout: str) -> list[Way]:
             Way((2, 3, 4), "of size G"),
             Way((1,), "parts of the batch"),
             Way((1,), "groups last"),
+            Way((2, 3, 4), "batch first"),
+            Way((2,), "height first"),
+            Way((1,), "moved to the front in parts"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
         ],
     }.get(layout, [])
@@ -192,7 +227,27 @@ def _other_sets(layout: str) -> list[Way]:
 
 def rare_mistakes(layout: str) -> list[Mistake]:
     """What is tried alone: other parts of S, other divisors, mean and variance over two sets."""
-    return [*_in_parts(layout), *_divided_by(layout), *half_wrong_sets(layout), *_cut_sets(layout)]
+    return [
+        *_in_parts(layout),
+        *_divided_by(layout),
+        *half_wrong_sets(layout),
+        *_cut_sets(layout),
+        *_other_centres(layout),
+    ]
+
+
+def _other_centres(layout: str) -> Iterator[Mistake]:
+    right = RIGHT_WAY[layout]
+    if right.cut != "no":
+        return
+    for axes in _plain_sets(layout):
+        # The mean of a part of S leaves the variances of the parts.
+        if not set(axes) <= set(right.axes):
+            over = Way(axes).words(LAYOUTS[layout].letters)
+            yield (
+                {"centre_axes": axes},
+                f"for the variance the mean over {over} is subtracted: take the mean of S itself.",
+            )
 
 
 def _subsets(axes: Axes) -> list[Axes]:
@@ -232,8 +287,8 @@ def _divided_by(layout: str) -> Iterator[Mistake]:
         products.setdefault(math.prod(lengths[axis] for axis in axes), []).append(axes)
     size = math.prod(lengths[axis] for axis in right.axes)
     for number, several in products.items():
-        # Divided by |S| − 1, it is the unbiased variance.
-        if number not in (size, size - 1):
+        # Divided by |S| − 1, it is the unbiased variance; half of it or twice has other reasons.
+        if number not in (size, size - 1, 2 * size, size / 2):
             taken = " or ".join(" · ".join(letters[axis] for axis in axes) for axes in several[:2])
             values = " · ".join(letters[axis] for axis in right.axes)
             hint = f"divided by {number} ({taken}): divide by |S| = {size} ({values})."

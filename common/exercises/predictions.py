@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +100,7 @@ def _flat(given: Any) -> Any:
         given = given.tolist()
     if isinstance(given, dict):
         given = given.values()
-    elif not isinstance(given, (tuple, list)):
+    elif not isinstance(given, (tuple, list, Iterator)):
         yield given
         return
     for item in given:

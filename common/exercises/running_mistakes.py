@@ -132,6 +132,10 @@ def known_in_eval_mode(
             "in eval mode you take the root twice: running_var is a variance, one root is enough.",
         ),
         (
+            (i.x - old_var) * gamma / (old_mean + EPS).sqrt() + beta,
+            "running_mean and running_var are swapped in eval mode.",
+        ),
+        (
             (i.x - old_mean) / root,
             "gamma and beta are not used in eval mode: they count in both modes.",
         ),

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from common.exercises import mistakes
 from common.exercises.errors import hint_for
-from common.exercises.inputs import LAYOUTS, Inputs, alike
+from common.exercises.inputs import LAYOUTS, Inputs, alike, as_tensors, sample
 from common.exercises.learner import Learner
 from common.exercises.mistakes import Mistake
 from common.exercises.verdict import Wrong
-from common.exercises.ways import RIGHT_WAY, Way
+from common.exercises.ways import RIGHT_WAY, Way, cut_channels
 
 Results = tuple[torch.Tensor, ...]
 
@@ -75,6 +75,10 @@ class Task:
 
     def special(self, i: Inputs, got: Results) -> str:
         """The hint for mistakes that are no way of their own; else ""."""
+        return ""
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for what neither a known mistake nor something done afterwards explains."""
         return ""
 
     def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
@@ -138,21 +142,56 @@ class Task:
         """The hint for a right result that something was done to; else ""."""
         if alike(got[:1], (i.x,)):
             return "x comes back as it is."
-        for yours, mine in zip(got, right, strict=True):
-            if yours.shape != mine.shape or alike((yours,), (mine,)):
-                continue
-            for order in itertools.permutations(range(mine.dim())):
-                if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
-                    return mistakes.MISPLACED
-            rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
-            if any(alike((one,), (yours,)) for one in rounded):
-                return "the result is rounded: return it with all its digits."
-            for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
-                if alike((function(mine),), (yours,)):
-                    return f"the result goes through {function.__name__}: return it as it is."
-            if not yours.isnan().any() and alike((mine.clamp(yours.min(), yours.max()),), (yours,)):
-                return "the result is clamped: it may be as large as it comes out."
+        return next(filter(None, map(_done_to, got, right)), "")
+
+
+def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") -> str:
+    """The hint that says what was done to the right values; else ""."""
+    if yours.shape != mine.shape or alike((yours,), (mine,)):
         return ""
+    for order in itertools.permutations(range(mine.dim())):
+        if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
+            return mistakes.MISPLACED
+    rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
+    if any(alike((one,), (yours,)) for one in rounded):
+        return f"{what} is rounded: keep all its digits."
+    for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
+        if alike((function(mine),), (yours,)):
+            return f"{what} goes through {function.__name__}: leave it as it is."
+    if not yours.isfinite().all():
+        return ""
+    limits = yours.min(), yours.max()
+    if limits[1] - limits[0] > 1e-3 and alike((mine.clamp(*limits),), (yours,)):
+        return f"{what} is clamped: it may be as large as it comes out."
+    filled = yours != 0
+    if filled.any() and not filled.all() and alike((mine * filled,), (yours,)):
+        return (
+            "a part of the result is right and the rest is 0: is it made anew in each round of a "
+            "loop, or does the loop end too early?"
+        )
+    return ""
+
+
+def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
+    """The hint for a statistic with another sign, a logarithm or a factor; else ""."""
+    if yours.shape != mine.shape:
+        return ""
+    if alike((yours,), (-mine,)):
+        return f"the sign of {what} is wrong."
+    if alike((yours,), (mine.log(),)):
+        return f"that is the logarithm of {what}."
+    return _factor(yours, mine, what)
+
+
+def _factor(yours: torch.Tensor, mine: torch.Tensor, what: str, rtol: float = 1e-3) -> str:
+    """The hint for values that are right but for one factor; else ""."""
+    factor = float((yours * mine).sum() / mine.square().sum())
+    if factor <= 0 or not alike((factor * mine,), (yours,), rtol):
+        return ""
+    return (
+        f"{what} is {factor:.4g} times what it should be, everywhere: is a factor or a divisor too "
+        "many, or missing?"
+    )
 
 
 def _without_ones(shape: torch.Size) -> list[int]:
@@ -196,6 +235,24 @@ class Statistics(Task):
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
         return mistakes.rare_mistakes(self.layout)
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for what neither a known mistake nor something done afterwards explains."""
+        for name, yours, mine in zip(self.names, got, self.expected(i), strict=True):
+            if not alike((yours,), (mine,)):
+                return self._of_other_sets(i, got) or _made_of(yours, mine, f"the {name}")
+        return ""
+
+    def _of_other_sets(self, i: Inputs, got: Results) -> str:
+        """The hint for statistics of one set or one image alone; else ""."""
+        right = self.expected(i)
+        alone = self.expected(replace(i, x=i.x[:1]))
+        for yours, mine, one in zip(got, right, alone, strict=True):
+            if not alike((yours,), (mine,)) and alike((yours,), (one,)):
+                return "that is the first image's alone: S runs over N as well."
+            if alike((yours,), (mine.flatten()[0].expand_as(mine),)):
+                return "all sets get what belongs to the first one: does the loop use its counter?"
+        return ""
 
     def special(self, i: Inputs, got: Results) -> str:
         """The hint for mistakes that are no way of their own; else ""."""
@@ -242,7 +299,8 @@ class Normalised(Task):
             *mistakes.CENTRE_MISTAKES,
             *mistakes.END_MISTAKES,
             *mistakes.SHIFT_MISTAKES,
-            *mistakes.wrong_sets(self.layout),
+            # Joined as it was cut, "batch first" is right.
+            *(m for m in mistakes.wrong_sets(self.layout) if m[0]["cut"] != "batch first"),
         ]
         if self.layout == "group":
             hint = "channels of a group share one gamma and one beta: each channel c has its own."
@@ -254,7 +312,95 @@ class Normalised(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return mistakes.rare_mistakes(self.layout)
+        lone = list(mistakes.LONE_MISTAKES)
+        if self.layout in ("batch", "channels"):
+            lone.append(mistakes.IN_MEMORY)
+        return [*lone, *mistakes.rare_mistakes(self.layout)]
+
+    def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a right result, or a right x̂, that something was done to; else ""."""
+        hint = super().spoilt(i, got, right)
+        (y,) = got
+        if hint or y.shape != i.x.shape:
+            return hint
+        if alike((y - i.x,), right):
+            return "x itself is added to the result."
+        (x_hat,) = self.by(replace(self.right_way, affine="missing"), i)
+        gamma, beta = i.per_value(i.gamma), i.per_value(self.shift(i))
+        return _done_to((y - beta) / gamma, x_hat, "x̂") or self._misplaced(y, x_hat, gamma, beta, i)
+
+    def shift(self, i: Inputs) -> torch.Tensor:
+        """What is added in the end."""
+        return i.beta
+
+    def _beta_elsewhere(self, y: torch.Tensor, x_hat: torch.Tensor, i: Inputs) -> str:
+        """The hint for a right gamma · x̂ and a beta along another axis; else ""."""
+        beta = i.per_value(self.shift(i)).expand_as(y)
+        rest = y - i.per_value(i.gamma) * x_hat
+        if alike((rest.flatten().sort()[0],), (beta.flatten().sort()[0],), atol=1e-3):
+            return "gamma · x̂ is right. But beta reaches the wrong places: which axis is it for?"
+        return ""
+
+    def _misplaced(
+        self,
+        y: torch.Tensor,
+        x_hat: torch.Tensor,
+        gamma: torch.Tensor,
+        beta: torch.Tensor,
+        i: Inputs,
+    ) -> str:
+        """The hint for an x̂ whose groups were not joined as they had been cut; else ""."""
+        if self.layout != "group":
+            return ""
+        cut = cut_channels("neighbours", x_hat, i.groups)
+        for order in itertools.permutations(range(cut.dim())):
+            if alike((gamma * cut.permute(order).reshape(y.shape) + beta,), (y,)):
+                return mistakes.MISPLACED
+        return ""
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for an x̂ that is right, and scaled or shifted by other numbers; else "".
+
+        For other values of x they must be the same ones, or it is x̂ that is wrong.
+        """
+        lines = []
+        for x in (i.x, 1.5 * sample(self.layout, seed=9).x):
+            inputs = replace(i, x=x)
+            y = got[0] if x is i.x else as_tensors(self.call(run, inputs.copy()), self.names)[0]
+            (x_hat,) = self.by(replace(self.right_way, affine="missing"), inputs)
+            axes = tuple(axis for axis in range(x.dim()) if axis not in i.affine)
+            if y.shape != x.shape or not y.isfinite().all():
+                return ""
+            centred = x_hat - x_hat.mean(axes, keepdim=True)
+            scale = (centred * y).sum(axes) / centred.square().sum(axes)
+            shift = y.mean(axes) - scale * x_hat.mean(axes)
+            if not alike((i.per_value(scale) * x_hat + i.per_value(shift),), (y,)):
+                return self._beta_elsewhere(y, x_hat, inputs)
+            lines.append((scale, shift))
+        if not alike(*lines, rtol=1e-2, atol=1e-3):
+            return ""
+        (scale, shift), beta = lines[0], self.shift(i)
+        x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and _factor(scale, i.gamma, "x̂", 3e-2)
+        if x_hat_is_off and not alike((scale,), (i.gamma,)):
+            return x_hat_is_off
+        found = []
+        for name, wanted, formula, used in (
+            ("gamma", i.gamma, "gamma · x̂", scale),
+            ("beta", beta, "+ beta", shift),
+        ):
+            if alike((used,), (wanted,), rtol=1e-2, atol=1e-2):
+                continue
+            if alike((used.flatten().sort()[0],), (wanted.flatten().sort()[0],), rtol=1e-2):
+                found.append(f"{name} reaches the wrong places: the values are in another order.")
+                continue
+            at = int((used - wanted).abs().argmax())
+            # To digits that the fit is good for; + 0.0 makes of −0 a 0.
+            counts, is_ = (round(float(t.flatten()[at]), 3) + 0.0 for t in (used, wanted))
+            found.append(
+                f"{name} counts as {counts:g} where it is {is_:g}: take it as it is, {formula}, "
+                "without any function."
+            )
+        return f"x̂ is right. But {' And '.join(found)}" if found else ""
 
 
 @dataclass
@@ -275,11 +421,20 @@ class RootMeanSquare(Normalised):
 
     def by(self, way: Way, i: Inputs) -> Results:
         """The result of another way."""
-        return (way.normalised(replace(i, beta=torch.zeros_like(i.beta))),)
+        return (way.normalised(replace(i, beta=self.shift(i))),)
+
+    def shift(self, i: Inputs) -> torch.Tensor:
+        """What is added in the end: nothing."""
+        return torch.zeros_like(i.beta)
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for an x̂ that is right, and scaled by other numbers; else ""."""
+        return super().otherwise(run, i, got).replace("gamma", "weight")
 
     def mistakes(self) -> list[Mistake]:
         """The known mistakes, which may come in pairs."""
         plain = "RMSNorm divides by the root of the mean of x²"
+        own = torch.finfo(torch.float32).eps
         hints = {
             "eps": lambda hint: hint.replace("variance", "mean of x²"),
             "divide": lambda hint: hint.replace("variance", "mean of x²").replace(
@@ -309,6 +464,11 @@ class RootMeanSquare(Normalised):
                     f"you take the mean of |x|, not of x². {plain}.",
                 )
                 for divide in ("root", "variance")
+            ),
+            ({"correction": 1}, "you divide the sum of the squares by D − 1: divide by D."),
+            (
+                {"eps": f"fixed at {own}"},
+                "eps is not handed on: without it PyTorch's function takes one of its own.",
             ),
             *(
                 (change, hints[next(iter(change))](hint).replace("gamma", "weight"))

@@ -69,18 +69,28 @@ def _try_ordinary_input(run: Callable, task: Task) -> None:
     i = sample(task.layout)
     original = i.copy()
     got = _got(run, task, i)
-    compare(run, task, original, got)
+    changed = [n for n, value in i.tensors.items() if not torch.equal(value, getattr(original, n))]
+    in_place = [
+        f"{name} is changed in place (-=, /=, .sub_(), out= or an assignment into {name}[…]): make "
+        f"a new tensor{', as in y = x − mean' if name == 'x' else ''}."
+        for name in changed
+    ]
+    compare(run, task, original, got, noticed="".join(in_place[:1]))
     for name, yours in zip(task.names, got, strict=True):
         if yours.dtype != i.x.dtype:
             raise Wrong(
                 f"For a float32 input the {name} comes back as {name_of_dtype(yours)}.", _DTYPE
             )
+    if changed:
+        raise Wrong(
+            f"The result is right, but your code changed its input {changed[0]}.", in_place[0]
+        )
     for name, value in i.tensors.items():
-        if not torch.equal(value, getattr(original, name)):
+        if value.requires_grad:
             raise Wrong(
-                f"The result is right, but your code changed its input {name}.",
-                f"{name} is changed in place (-=, /=, .sub_(), out= or an assignment into "
-                f"{name}[…]): make a new tensor, as in y = {name} − mean.",
+                f"The result is right, but from now on {name} records gradients.",
+                f"{name} is not yours to change: {name}.detach().clone().requires_grad_() is, and "
+                "gradients of two calls do not add up in it.",
             )
 
 
@@ -88,7 +98,14 @@ def _try_again(run: Callable, task: Task) -> None:
     """Another input of the same shape, so that nothing kept from the first call fits."""
     for seed in (7, 8):
         i = sample(task.layout, seed=seed)
-        if not alike(_got(run, task, i), task.expected(i)):
+        got, right = _got(run, task, i), task.expected(i)
+        if not alike(got, right):
+            known = task.spoilt(i, got, right) or task.otherwise(run, i, got)
+            if known:
+                name, mine, yours = worst(task.names, got, right)
+                raise Wrong(
+                    f"For other values the {name} is wrong: {difference(yours, mine)}.", known
+                )
             raise Wrong(
                 "The first call gives the right result, a later one with other values does not.",
                 "something is kept from one call to the next (an attribute, a global variable, a "
@@ -105,7 +122,9 @@ def _try_any_parameters(run: Callable, task: Task) -> None:
     gamma[(0,) * (gamma.dim() - 1) + (1,)] = 0.0
     i = replace(i, gamma=gamma, beta=20 * i.beta, grad=20 * i.grad)
     hint = "is something limited on the way (abs, clamp, relu, a square root of gamma²)?"
-    compare(run, task, i, _got(run, task, i), "For large and negative gamma and beta", hint)
+    compare(
+        run, task, i, _got(run, task, i), "For large and negative gamma and beta", otherwise=hint
+    )
 
 
 def _try_large_mean(run: Callable, task: Task) -> None:
@@ -139,7 +158,10 @@ def _try_equal_values(run: Callable, task: Task) -> None:
         raise Wrong(
             f"Where all values of x are equal the {name} is wrong: {difference(yours, mine)}.",
             "equal values have a spread of 0, and 0/0 is NaN: divide by nothing but "
-            "sqrt(variance + eps), and square (x − mean), not a quotient.",
+            "sqrt(variance + eps), and square (x − mean), not a quotient."
+            if yours.isnan().any()
+            else "equal values have the variance 0: is something added to it, or is it kept from "
+            "getting small (clamp, max)?",
         )
 
 
@@ -161,7 +183,8 @@ def _try_gradient_at_equal_values(run: Callable, task: Task) -> None:
 
 
 def _try_float64(run: Callable, task: Task) -> None:
-    i = sample(task.layout).to(torch.float64)
+    # An eps that float32 holds exactly: torch.tensor(eps) does no harm.
+    i = replace(sample(task.layout).to(torch.float64), eps=0.125)
     got, right = _got(run, task, i), task.expected(i)
     for name, yours, mine in zip(task.names, got, right, strict=True):
         if yours.dtype != torch.float64:
@@ -169,6 +192,15 @@ def _try_float64(run: Callable, task: Task) -> None:
                 f"For a float64 input the {name} comes back as {name_of_dtype(yours)}.", _DTYPE
             )
         if not alike((yours,), (mine,), rtol=1e-10, atol=1e-10):
+            off = (yours - mine).detach()
+            if float(off.abs().mean()) > 1e-7 and alike(
+                (off,), (off.mean().expand_as(off),), 1e-6, 0
+            ):
+                raise Wrong(
+                    f"The {name} is {float(off.mean()):.3g} off everywhere.",
+                    f"eps, or another small number, is added to the {name}: it does not belong "
+                    "there.",
+                )
             raise Wrong(
                 f"For a float64 input the {name} is only as precise as float32.",
                 "wrong dtype: somewhere on the way the values are converted to float32 (.float(), "
@@ -287,11 +319,18 @@ def _try_sizes(run: Callable, task: Task) -> None:
 
 
 def compare(
-    run: Callable, task: Task, i: Inputs, got: Results, where: str = "", otherwise: str = ""
+    run: Callable,
+    task: Task,
+    i: Inputs,
+    got: Results,
+    where: str = "",
+    noticed: str = "",
+    otherwise: str = "",
 ) -> None:
     """Raise Wrong, with the mistake's name if it is known, unless `got` is right.
 
-    where: what is special about this input. otherwise: the hint where no mistake is recognised.
+    where: what is special about this input. noticed: another mistake, which may be the reason.
+    otherwise: the hint where nothing else is recognised.
     """
     right = task.expected(i)
     if alike(got, right):
@@ -302,6 +341,10 @@ def compare(
         or _explain(run, task, i, got, right)
         or _explain_turned(task, i, got)
         or _changes(run, task, i, got)
+        or noticed
+        or task.otherwise(run, i, got)
+        or _not_a_number(got)
+        or otherwise
     )
     for name, yours, mine in zip(task.names, got, right, strict=True):
         if yours.shape != mine.shape:
@@ -314,15 +357,13 @@ def compare(
     where = f"{where} the {name}" if where else f"The {name}"
     raise Wrong(
         f"{where} is wrong: {difference(yours, mine)}.",
-        hint or otherwise or "go through the formula step by step and print each step's shape.",
+        hint or "go through the formula step by step and print each step's shape.",
     )
 
 
 def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results) -> str:
-    # No way gives NaN here, and ways with one result give it in x's shape.
-    if not all(result.isfinite().all() for result in got) or (
-        len(got) == 1 and got[0].shape != right[0].shape
-    ):
+    # Ways with one result give it in x's shape.
+    if len(got) == 1 and got[0].shape != right[0].shape:
         return ""
     seen = [(i, got), *_second_look(run, task, i)]
     wrong = [not alike((a,), (b,)) for a, b in zip(got, right, strict=True)].index(True)
@@ -330,7 +371,8 @@ def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results)
     for part in (slice(None), slice(wrong, wrong + 1)):
         hint = explain(
             lambda way, part=part: all(
-                alike(result[part], task.by(way, inputs)[part]) for inputs, result in seen
+                alike(result[part], task.by(way, inputs)[part], equal_nan=True)
+                for inputs, result in seen
             ),
             task.right_way,
             task.mistakes(),
@@ -359,7 +401,7 @@ def _explain_turned(task: Task, i: Inputs, got: Results) -> str:
 
 def _changes(run: Callable, task: Task, i: Inputs, got: Results) -> str:
     """The hint if the same input gives another result the next time; else ""."""
-    if alike(as_tensors(task.call(run, i.copy()), task.names), got):
+    if alike(as_tensors(task.call(run, i.copy()), task.names), got, equal_nan=True):
         return ""
     return (
         "the same input gives another result in each call: something is random, or is kept from "
@@ -367,11 +409,23 @@ def _changes(run: Callable, task: Task, i: Inputs, got: Results) -> str:
     )
 
 
+def _not_a_number(got: Results) -> str:
+    if not any(result.isnan().any() for result in got):
+        return ""
+    return (
+        "NaN is the root of a negative number, or 0/0. A variance is never negative: is it one "
+        "that stands under the root?"
+    )
+
+
 def _second_look(run: Callable, task: Task, i: Inputs) -> list[tuple[Inputs, Results]]:
-    """What the function makes of a small spread, which tells a missing eps from a fixed one."""
-    small = replace(i, x=i.x / 100, eps=1e-4)
+    """What the function makes of a small spread, which tells a missing eps from a fixed one.
+
+    And of one far below eps, which tells it from a lower limit.
+    """
+    looks = [replace(i, x=i.x / 100, eps=1e-4), replace(i, x=i.x / 1000)]
     try:
-        return [(small, as_tensors(task.call(run, small.copy()), task.names))]
+        return [(look, as_tensors(task.call(run, look.copy()), task.names)) for look in looks]
     except Exception:
         # It worked once; the first look must do.
         return []

@@ -22,16 +22,19 @@ class Way:
     cut: str = "no"  # or see `_cut`
     mean_axes: Axes = ()  # where they are others than the variance's
     variance_axes: Axes = ()
+    centre_axes: Axes = ()  # of the mean that the squared distances are taken from
     parts: Axes = ()  # the axes of the parts of S, see `_variance`
     divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
     average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
     variance: str = "centred"  # or see `_variance`
     correction: int = 0
     eps: str = (
-        "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last"
+        "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last",
+        # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root
     )
+    order: str = "right"  # or "swapped", "first set" if its statistics serve all
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
-    divide: str = "root"  # or "variance", "no", "times"
+    divide: str = "root"  # or "variance", "root twice", "no", "times"
     affine: str = "right"  # or see `_scaled`
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
@@ -52,7 +55,9 @@ class Way:
             mean = mean.detach()
         if "variance" in self.constant:
             variance = variance.detach()
-        return mean, variance
+        if self.order == "first set":
+            mean, variance = (t.flatten()[0].expand_as(t) for t in (mean, variance))
+        return (variance, mean) if self.order == "swapped" else (mean, variance)
 
     def _variance(self, values: torch.Tensor) -> torch.Tensor:
         axes = self.variance_axes or self.axes
@@ -63,7 +68,7 @@ class Way:
                 return parts.mean(others, keepdim=True)
             parts = values.mean(self.parts, keepdim=True)
             return parts.var(others, correction=self.correction, keepdim=True)
-        mean = values.mean(axes, keepdim=True)
+        mean = values.mean(self.centre_axes or axes, keepdim=True)
         count = lengths(values, self.divided_by or axes)
         deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
         absolute = self.variance in ("absolute", "mean of |x|")
@@ -71,6 +76,9 @@ class Way:
         if self.variance == "square of the mean":
             return mean.square()
         variance = squares.sum(axes, keepdim=True) / (count - self.correction)
+        variance = variance * {"half": 0.5, "double": 2.0}.get(self.variance, 1.0)
+        if self.variance == "not squared":
+            variance = torch.zeros_like(variance)
         if self.variance == "root":
             variance = variance.sqrt()
         if self.average in ("sum", "sum of squares"):
@@ -118,8 +126,14 @@ class Way:
         inside = {"inside": eps, "twice": eps, "double": 2 * eps, "squared": eps**2}
         fixed = self.eps.removeprefix("fixed at ")
         spread = variance + (float(fixed) if fixed != self.eps else inside.get(self.eps, 0.0))
+        if self.eps == "at least":
+            spread = spread.clamp(min=eps)
         if self.divide != "variance":
             spread = spread.sqrt()
+        if self.divide == "root twice":
+            spread = spread.sqrt()
+        if self.eps == "root at least":
+            spread = spread.clamp(min=eps)
         return spread + eps if self.eps in ("outside", "twice") else spread
 
     def _chunks(self, x: torch.Tensor, groups: int) -> Sequence[torch.Tensor]:
@@ -160,9 +174,15 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
         return x.reshape(len(x), -1, groups)
     if cut == "parts of the batch":
         return x.reshape(groups, -1)
+    if cut == "moved to the front in parts":
+        return x.transpose(0, 1).reshape(groups, -1)
+    if cut == "height first":
+        return x.transpose(1, 2).reshape(len(x), groups, -1)
     n, c, h, w = x.shape
     if cut == "interleaved":
         return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+    if cut == "batch first":
+        return x.reshape(groups, n, c // groups, h, w).transpose(0, 1)
     if cut == "of size G":
         return x.reshape(n, c // groups, groups, h, w)
     return x.reshape(n, groups, c // groups, h, w)
@@ -171,6 +191,8 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
 def _join(cut: str, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     if cut == "interleaved":
         values = values.transpose(1, 2)
+    if cut == "batch first":
+        values = values.transpose(0, 1)
     return values.reshape(shape)
 
 
@@ -189,6 +211,9 @@ def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
         gamma, beta = i.per_value(i.gamma[first]), i.per_value(i.beta[first])
     elif how == "swapped":
         gamma, beta = beta, gamma
+    if how == "along the last axis":
+        rows = y.reshape(-1, gamma.numel())
+        return (gamma.flatten() * rows + beta.flatten()).reshape(y.shape)
     return {
         "missing": lambda: y,
         "no shift": lambda: gamma * y,

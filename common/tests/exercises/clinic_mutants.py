@@ -81,6 +81,16 @@ def freeze_first_layer(network):
     network.first.requires_grad_(False)
 
 
+def freeze_out(network):
+    network.norm = network.block[1][0] = nn.Identity()
+
+
+def freeze_and_reset(network):
+    freeze(network)
+    for norm in norms(network):
+        norm.reset_running_stats()
+
+
 FREEZE = [
     ("requires_grad=False alone", freeze_gradients, ("have no say",)),
     ("gamma and beta still learn", freeze_statistics_only, ("requires_grad_(False) for both",)),
@@ -91,6 +101,8 @@ FREEZE = [
     ("a copy", lambda network: copy.deepcopy(network).eval(), ("no copy",)),
     ("a convolution frozen, too", freeze_first_layer, ("only the norms are to",)),
     ("nothing", lambda network: None, ("have no say",)),
+    ("norms taken out", freeze_out, ("they are to stay",)),
+    ("statistics reset", freeze_and_reset, ("no reset",)),
 ]
 
 
@@ -102,12 +114,14 @@ def epoch(
     each=lambda network: None,
     after=lambda network: None,
     step=True,
+    zero=True,
 ):
     def train_epoch(network, batches, optimiser):
         before(network)
         for x, y in batches:
             each(network)
-            optimiser.zero_grad()
+            if zero:
+                optimiser.zero_grad()
             F.cross_entropy(network(x), y).backward()
             if step:
                 optimiser.step()
@@ -129,7 +143,23 @@ def restore(network, batches, optimiser):
     network.load_state_dict(before, strict=False)
 
 
+def own_optimiser(network, batches, optimiser):
+    epoch()(network, batches, torch.optim.SGD(network.parameters(), 0.1))
+
+
+def cleared_at_the_end(network, batches, optimiser):
+    network.train()
+    for norm in norms(network):
+        norm.eval()
+    for x, y in batches:
+        F.cross_entropy(network(x), y).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+
 EPOCHS = [
+    ("gradients add up", epoch(zero=False), ("zero_grad",)),
+    ("an optimiser of its own", own_optimiser, ("not that of a new one",)),
     ("train() undoes eval()", epoch(lambda network: network.train()), ("after every",)),
     ("never train()", epoch(lambda network: None), ("trains in train mode",)),
     ("train() in each step", epoch(each=lambda network: network.train()), ("after every",)),
@@ -158,6 +188,7 @@ def estimate(reset=True, momentum=None, back=True, train=True, stop=None, blocks
     def re_estimate(network, batches):
         network.train(train)
         found = norms(network) if blocks else [network.norm]
+        momenta = [norm.momentum for norm in found]
         for norm in found:
             if reset:
                 norm.reset_running_stats()
@@ -166,9 +197,9 @@ def estimate(reset=True, momentum=None, back=True, train=True, stop=None, blocks
             network(x)
         if learn:
             network.first.weight.mul_(1.001)
-        for norm in found:
+        for norm, old in zip(found, momenta, strict=True):
             if back:
-                norm.momentum = 0.1
+                norm.momentum = 0.1 if back == "fixed" else old
         network.eval()
 
     return re_estimate
@@ -179,14 +210,21 @@ def left_in_train_mode(network, batches):
     network.train()
 
 
+def reset_too_much(network, batches):
+    for norm in norms(network):
+        norm.reset_parameters()
+    estimate()(network, batches)
+
+
 @torch.no_grad()
 def estimate_in_one_batch(network, batches):
     network.train()
-    for norm in norms(network):
+    momenta = [(norm, norm.momentum) for norm in norms(network)]
+    for norm, _ in momenta:
         norm.momentum = 1.0
     network(torch.cat(batches))
-    for norm in norms(network):
-        norm.momentum = 0.1
+    for norm, momentum in momenta:
+        norm.momentum = momentum
     network.eval()
 
 
@@ -212,10 +250,14 @@ ESTIMATES = [
     ("first batch only", estimate(stop=1), ("only the first batch",)),
     ("in eval mode", estimate(reset=False, train=False), ("have not moved",)),
     ("reset alone", estimate(stop=0), ("of a fresh layer",)),
-    ("momentum not set back", estimate(back=False), ("set it back",)),
+    ("momentum not set back", estimate(back=False), ("set each back",)),
     ("one norm only", estimate(blocks=False), ("only one norm",)),
     ("weights changed", estimate(learn=True), ("no optimiser",)),
     ("left in train mode", left_in_train_mode, ("end with network.eval()",)),
+    ("old batches counted", estimate(reset=False), ("starts the count anew",)),
+    ("momentum set to 0.1", estimate(back="fixed"), ("set each back",)),
+    ("gamma and beta reset", reset_too_much, ("no optimiser",)),
+    ("a copy", lambda network, batches: copy.deepcopy(network), ("no copy",)),
 ]
 
 
@@ -256,6 +298,12 @@ def drawn(images, labels, size):
     return [(images[k], labels[k]) for k in order.split(size)]
 
 
+def mix_the_data(images, labels, size):
+    order = torch.randperm(len(images))
+    images[:], labels[:] = images[order], labels[order]
+    return in_order(images, labels, size)
+
+
 MIXED = [
     ("in order", in_order, ("Mix the images",)),
     ("batches mixed", batches_mixed, ("Mix the images",)),
@@ -266,6 +314,8 @@ MIXED = [
     ("another size", lambda x, y, size: mixed(x, y, size // 2), ("use size",)),
     ("no pairs", lambda x, y, size: x.split(size), ("a list of (images",)),
     ("nothing", lambda x, y, size: None, ("return line",)),
+    ("labels first", lambda *a: [pair[::-1] for pair in mixed(*a)], ("(images, labels)",)),
+    ("data changed", mix_the_data, ("write over the old ones",)),
 ]
 
 
@@ -297,13 +347,21 @@ ONE = [
     ("doubled", doubled, ("no copies",)),
     ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
     ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
+    ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
+    ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("use size",)),
+    ("an empty list", lambda x, y, size: [], ("stays empty",)),
 ]
+
+
+def evenly(images, labels, size):
+    number = max(1, len(images) // size)
+    return list(zip(images.tensor_split(number), labels.tensor_split(number), strict=True))
 
 
 # Channels in another order
 
 
-def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False):
+def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False, leave=" "):
     def loaded(network, state, order):
         order = torch.tensor(order)
         if inverse:
@@ -311,7 +369,11 @@ def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False
         new = {}
         for name, value in state.items():
             in_order = value
-            if (
+            if leave in name:
+                pass
+            elif norm == "inverse" and name.startswith("norm") and value.dim():
+                in_order = value[order.argsort()]
+            elif (
                 (name == "conv.weight" and conv)
                 or (name == "conv.bias" and conv and bias)
                 or (name.startswith("norm") and norm and ("running" not in name or running))
@@ -345,6 +407,12 @@ def change_the_state(network, state, order):
     network.load_state_dict(state)
 
 
+def turn_inputs(network, state, order):
+    load()(network, state, order)
+    with torch.no_grad():
+        network.conv.weight.copy_(network.conv.weight.flip(1))
+
+
 CROSSED = [
     ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
     ("inverse order", load(inverse=True), ("wrong way round",)),
@@ -352,8 +420,11 @@ CROSSED = [
     ("norm not", load(norm=False), ("the norm has channels, too",)),
     ("head not", load(head=False), ("layer behind",)),
     ("convolution only", load(norm=False, head=False), ("only the convolution follows",)),
-    ("bias not", load(bias=False), ("conv.bias has channels",)),
-    ("nothing loaded", lambda network, state, order: None, ("go through the names",)),
+    ("bias not", load(bias=False), ("conv.bias are still",)),
+    ("nothing loaded", lambda network, state, order: None, ("not been loaded",)),
+    ("one statistic not", load(leave="running_var"), ("running_var are still",)),
+    ("norm in the other order", load(norm="inverse"), ("norm.running_var have the order",)),
+    ("inputs of the first layer", turn_inputs, ("go through the names",)),
     ("state changed", change_the_state, ("make a new dict",)),
 ]
 
@@ -386,6 +457,8 @@ REPAIRED = [
     Variant("DataLoader", checks.check_mixed_batches, by_loader),
     Variant("joined", checks.check_no_batch_of_one, joined),
     Variant("dropped", checks.check_no_batch_of_one, dropped),
+    Variant("spread evenly", checks.check_no_batch_of_one, evenly),
+    Variant("cleared at the end", checks.check_still_frozen, cleared_at_the_end),
     Variant("repaired", checks.check_channels_in_order, load()),
     Variant("in place", checks.check_channels_in_order, load_in_place),
 ]

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from common import exercises as checks
-from common.tests.exercises.answers import Mutant, affine
+from common.tests.exercises.answers import Mutant, affine, layer_answer
 
 # Axes moved, mixed or cut the wrong way
 
@@ -376,7 +376,7 @@ FUNCTIONS = [
     Mutant("mean over another set", BATCH, mean_of_the_image, ("the mean is taken over",)),
     Mutant("gamma along T", checks.check_token_norm, token_view, ("keepdim=True",)),
     Mutant("no keepdim", checks.check_token_norm, reduced_axis_lost, ("keepdim=True",)),
-    Mutant("unknown keyword inside", BATCH, typo_inside, ("in a new cell",)),
+    Mutant("unknown keyword inside", BATCH, typo_inside, ("an argument that this function",)),
     Mutant("a name misspelt", BATCH, name_missing, ("a name is not defined",)),
     Mutant("the stub's raise left above", BATCH, raise_left_above, ("delete that line",)),
     Mutant(
@@ -531,7 +531,243 @@ GRADIENTS = [
     ("in place", ("in place",)),
 ]
 
+# Gamma and beta through functions, x̂ changed, sets and limits
+
+
+def changed(layout, gamma=lambda g: g, beta=lambda b: b, x_hat=lambda t: t):
+    """A norm in which one of its parts goes through a function."""
+
+    def answer(x, *rest):
+        *groups, g, b, eps = rest
+        shape = {"tokens": (-1,), "image": g.shape}.get(layout, (1, -1, 1, 1))
+        size = {"batch": (0, 2, 3), "channels": (1,), "tokens": (2,), "image": (1, 2, 3)}
+        if layout == "group":
+            y = normal(x.reshape(len(x), groups[0], -1), eps, 2).reshape(x.shape)
+        else:
+            y = normal(x, eps, size[layout])
+        return gamma(g).reshape(shape) * x_hat(y) + beta(b).reshape(shape)
+
+    return layer_answer(answer) if layout == "image" else answer
+
+
+def limit(how):
+    def answer(x, gamma, beta, eps=1e-5):
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+        root = variance.clamp(min=eps).sqrt() if how == "variance" else variance.sqrt()
+        return affine((x - mean) / (root.clamp(min=eps) if how == "root" else root), gamma, beta, 1)
+
+    return answer
+
+
+def half_the_variance(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / torch.sqrt(0.5 * variance + eps), gamma, beta, 1)
+
+
+def root_twice(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / (variance + eps) ** 0.25, gamma, beta, 1)
+
+
+def gamma_at_least(x, gamma, beta, eps=1e-5):
+    """A limit below every gamma of the first input, but not of the next ones."""
+    return affine(normal(x, eps, 1), gamma.clamp(min=0.6), beta, 1)
+
+
+def beta_along_memory(x, gamma, beta, eps=1e-5):
+    y = affine(normal(x, eps, 1), gamma, torch.zeros_like(beta), 1)
+    return (y.reshape(-1, len(beta)) + beta).reshape(x.shape)
+
+
+def variance_first(x, gamma, beta, eps=1e-5):
+    mean, variance = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / torch.sqrt(variance + eps), gamma, beta, 1)
+
+
+def first_channel(x, gamma, beta, eps=1e-5):
+    mean, variance = x[:, 0].mean(), x[:, 0].var(correction=0)
+    return affine((x - mean) / torch.sqrt(variance + eps), gamma, beta, 1)
+
+
+def last_channel_only(x, gamma, beta, eps=1e-5):
+    for c in range(x.shape[1]):
+        y = torch.zeros_like(x)
+        y[:, c] = gamma[c] * normal(x[:, c], eps, (0, 1, 2)) + beta[c]
+    return y
+
+
+def scales_gamma_in_place(x, gamma, beta, eps=1e-5):
+    y = normal(x, eps, (0, 2, 3))
+    gamma /= gamma.norm()
+    return affine(y, gamma, beta, 1)
+
+
+def groups_not_joined(x, groups, gamma, beta, eps=1e-5):
+    parts = [normal(part, eps, (1, 2, 3)) for part in x.chunk(groups, 1)]
+    return affine(torch.stack(parts, 2).reshape(x.shape), gamma, beta, groups)
+
+
+def gamma_of_other_channels(x, groups, gamma, beta, eps=1e-5):
+    gamma, beta = (t.view(-1, groups).T.reshape(-1) for t in (gamma, beta))
+    return F.group_norm(x, groups, gamma, beta, eps)
+
+
+def sets_of_the_batch(x, groups, gamma, beta, eps=1e-5):
+    rows = normal(x.transpose(0, 1).reshape(groups, -1), eps)
+    return affine(rows.reshape(x.shape), gamma, beta, groups)
+
+
+def pixels_of_memory(x, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    return F.layer_norm(x.reshape(n, h, w, c), (c,), gamma, beta, eps).reshape(x.shape)
+
+
+def statistics(mean=lambda x: x.mean((0, 2, 3)), variance=lambda x: x.var((0, 2, 3), correction=0)):
+    return lambda x: (mean(x), variance(x))
+
+
+def group_batch_first(x, groups):
+    n, c, h, w = x.shape
+    variance, mean = torch.var_mean(
+        x.reshape(groups, n, c // groups, h, w), (2, 3, 4), correction=0
+    )
+    return mean.T, variance.T
+
+
+def group_height_first(x, groups):
+    variance, mean = torch.var_mean(x.transpose(1, 2).reshape(len(x), groups, -1), 2, correction=0)
+    return mean, variance
+
+
+def gradient_on_x_itself(x, grad_y, gamma, eps):
+    x.requires_grad_()
+    F.batch_norm(x, None, None, gamma, None, True, 0.1, eps).backward(grad_y)
+    return x.grad
+
+
+NORMS = {
+    "batch": checks.check_batch_norm,
+    "group": checks.check_group_norm,
+    "image": checks.check_layer_norm,
+    "channels": checks.check_channel_norm,
+    "tokens": checks.check_token_norm,
+}
+STATISTICS = checks.check_batch_statistics
+LATER = [
+    *(
+        Mutant(f"gamma through {f.__name__}", NORMS[layout], changed(layout, gamma=f), ("gamma c",))
+        for f, layout in [
+            (torch.exp, "batch"),
+            (F.softplus, "image"),
+            (torch.sigmoid, "group"),
+            (torch.square, "channels"),
+            (torch.tanh, "tokens"),
+        ]
+    ),
+    Mutant(
+        "gamma limited", NORMS["batch"], changed("batch", lambda g: g.clamp(-9, 9)), ("gamma c",)
+    ),
+    *(
+        Mutant(f"beta through {f.__name__}", NORMS[layout], changed(layout, beta=f), ("beta c",))
+        for f, layout in [(torch.abs, "group"), (torch.relu, "batch"), (torch.tanh, "image")]
+    ),
+    Mutant("x̂ limited", BATCH, changed("batch", x_hat=lambda t: t.clamp(-2, 2)), ("x̂ is clamped",)),
+    Mutant("x̂ doubled", BATCH, changed("batch", x_hat=lambda t: 1.5 * t), ("x̂ is 1.5 times",)),
+    Mutant("max(variance, eps)", BATCH, limit("variance"), ("lower limit",)),
+    Mutant("max(root, eps)", BATCH, limit("root"), ("lower limit",)),
+    Mutant("swapped statistics", BATCH, variance_first, ("gives the variance first",)),
+    Mutant("first channel's statistics", BATCH, first_channel, ("the first set serve",)),
+    Mutant("last channel only", BATCH, last_channel_only, ("the rest is 0",)),
+    Mutant("gamma scaled in place", BATCH, scales_gamma_in_place, ("in place",)),
+    Mutant("half the variance", BATCH, half_the_variance, ("variance is half",)),
+    Mutant("x added", BATCH, lambda x, g, b, e: x + changed("batch")(x, g, b, e), ("x itself",)),
+    Mutant("groups stacked", NORMS["group"], groups_not_joined, ("in the wrong places",)),
+    Mutant("other gammas", NORMS["group"], gamma_of_other_channels, ("gamma reaches the wrong",)),
+    Mutant("sets of the batch", NORMS["group"], sets_of_the_batch, ("N must not be in a set",)),
+    Mutant("pixels of memory", NORMS["channels"], pixels_of_memory, ("moves no axis",)),
+    Mutant(
+        "numbers in a list",
+        NORMS["tokens"],
+        lambda *a: changed("tokens")(*a).tolist(),
+        ("stay with PyTorch's tensors",),
+    ),
+    *(
+        Mutant(name, STATISTICS, statistics(variance=variance), words)
+        for name, variance, words in [
+            ("half", lambda x: x.var((0, 2, 3), correction=0) / 2, ("is 0.5 times",)),
+            ("eps added", lambda x: x.var((0, 2, 3), correction=0) + 1e-5, ("eps, or another",)),
+            (
+                "kept from 0",
+                lambda x: x.var((0, 2, 3), correction=0).clamp(min=1e-2),
+                ("have the variance 0",),
+            ),
+            (
+                "global mean subtracted",
+                lambda x: (x - x.mean()).square().mean((0, 2, 3)),
+                ("mean of S itself",),
+            ),
+            (
+                "not squared before averaging",
+                lambda x: (x - x.mean((0, 2, 3), keepdim=True)).mean((0, 2, 3)).square(),
+                ("cancel each other",),
+            ),
+        ]
+    ),
+    Mutant(
+        "batch first", checks.check_group_statistics, group_batch_first, ("cuts the batch: the",)
+    ),
+    Mutant("mean negated", STATISTICS, statistics(lambda x: -x.mean((0, 2, 3))), ("the sign of",)),
+    Mutant("first image", STATISTICS, statistics(lambda x: x[0].mean((1, 2))), ("image's alone",)),
+    Mutant(
+        "first channel for all",
+        STATISTICS,
+        statistics(variance=lambda x: x[:, 0].var(correction=0).expand(x.shape[1])),
+        ("use its counter",),
+    ),
+    Mutant(
+        "logarithm",
+        STATISTICS,
+        statistics(variance=lambda x: x.var((0, 2, 3), correction=0).log()),
+        ("the logarithm of",),
+    ),
+    Mutant("root of the root", BATCH, root_twice, ("taken twice",)),
+    Mutant("gamma kept from 0", NORMS["channels"], gamma_at_least, ("gamma counts",)),
+    Mutant("beta along memory", NORMS["channels"], beta_along_memory, ("beta reaches",)),
+    Mutant("height first", checks.check_group_statistics, group_height_first, ("H is cut",)),
+    Mutant(
+        "D − 1",
+        checks.check_rms_norm,
+        lambda x, w, e: x * w * (x.square().sum(2, keepdim=True) / (x.shape[2] - 1) + e).rsqrt(),
+        ("by D − 1",),
+    ),
+    Mutant(
+        "eps not given",
+        checks.check_rms_norm,
+        lambda x, w, e: F.rms_norm(x, w.shape, w),
+        ("not handed on",),
+    ),
+    Mutant(
+        "weight twice",
+        checks.check_rms_norm,
+        lambda x, w, e: F.rms_norm(x, w.shape, w * w, e),
+        ("weight counts",),
+    ),
+    Mutant(
+        "forward",
+        checks.check_batch_norm_gradient,
+        lambda x, y, g, e: F.batch_norm(x, None, None, g, None, True, 0.1, e),
+        ("forward pass",),
+    ),
+    Mutant(
+        "on x itself",
+        checks.check_batch_norm_gradient,
+        gradient_on_x_itself,
+        ("not yours to change",),
+    ),
+]
+
 FUNCTIONS += [
+    *LATER,
     *(Mutant(name, checks.check_rms_norm, answer, words) for name, answer, words in RMS),
     *(
         Mutant(name, checks.check_batch_norm_gradient, backward(name), words)

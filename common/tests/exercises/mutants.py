@@ -357,6 +357,11 @@ PREDICTIONS = [
     ("one group, one gamma", "layer", (2048, 32, 2, 512), ("each channel a gamma",)),
     ("one image", "layer", (2048, 32, 32, 64), ("batch holds 8",)),
     ("a mean an image", "layer", (2048, 32, 32, 8), ("every pixel",)),
+    ("standard deviation", "batch", (_MEAN, 1.158, -1.34, 0.56), ("not its root",)),
+    ("groups of 4", "group", (64, 1024, 64), ("not of the channels in one",)),
+    ("running statistics", "group", (32, 2048, 128), ("no running statistics",)),
+    ("a gamma a pixel", "layer", (2048, 128, 32, 512), ("all pixels share them",)),
+    ("a mean a value", "layer", (2048, 32, 32, 8192), ("the number of values",)),
     ("no number", "layer", (2048, 32, 32, "many"), ("give a number",)),
 ]
 PREDICTION_CHECKS = {

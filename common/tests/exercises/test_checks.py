@@ -204,6 +204,7 @@ def test_the_known_mistakes_can_be_told_apart(task):
         usual,
         replace(usual, x=usual.x / 100, eps=1e-4),
         replace(usual, gamma=usual.gamma - 1.2),
+        replace(usual, x=usual.x / 1000),
     )
     for i in inputs:
         assert alike(task.by(task.right_way, i), task.expected(i))

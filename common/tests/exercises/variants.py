@@ -263,8 +263,16 @@ class DebugLayer(RightBatchNorm):
         return super().forward(x)
 
 
+def eps_as_a_tensor(x, gamma, beta, eps):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    y = (x - mean) / torch.sqrt(variance + torch.tensor(eps))
+    return gamma[:, None, None] * y + beta[:, None, None]
+
+
 VARIANTS: list[Variant] = [
     *REPAIRED,
+    Variant("eps as a tensor", checks.check_batch_norm, eps_as_a_tensor),
+    Variant("an iterator", checks.check_group_norm_prediction, lambda: iter([32, 2048, 64])),
     *(
         Variant(f.__name__, checks.check_rms_norm, f)
         for f in (rms_by_norm, rms_by_einsum, rms_by_tokens)
