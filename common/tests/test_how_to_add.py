@@ -1,4 +1,4 @@
-"""The code of ``common/README.md``: adding a norm, a network, a data set and a study, run as it stands."""
+"""The code of ``common/README.md``: adding a norm, a network, images and a study, as it stands."""
 
 import re
 
