@@ -25,7 +25,12 @@ class PretendedDevice(TorchFunctionMode):
     """Within this block an `Elsewhere` meets no tensor of the CPU, as on a GPU.
 
     `.device`, `.to`, `.cpu` and `device=` know the pretended device; `.item` and printing work.
+    made_here: whether any tensor was made on the CPU or brought there.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made_here = False
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -43,6 +48,7 @@ class PretendedDevice(TorchFunctionMode):
         if away and name in ("numpy", "__array__"):
             raise TypeError("can't convert a tensor of another device to numpy: .cpu() comes first")
         if away and name == "cpu":
+            self.made_here = True
             return args[0].as_subclass(torch.Tensor)
         if away and name in ("__format__", "__repr__"):
             return func(args[0].as_subclass(torch.Tensor), *args[1:], **kwargs)
@@ -53,7 +59,9 @@ class PretendedDevice(TorchFunctionMode):
                 raise RuntimeError("expected all tensors on the same device")
         target = _target(name, args, kwargs)
         if target is None:
+            self.made_here |= not _tensors((args, kwargs))
             return func(*args, **kwargs)
+        self.made_here |= target != _AWAY
         args = tuple("cpu" if _is_device(arg) else arg for arg in args)
         kwargs = {key: "cpu" if _is_device(arg) else arg for key, arg in kwargs.items()}
         result = func(*args, **kwargs)

@@ -271,6 +271,11 @@ def eps_as_a_tensor(x, gamma, beta, eps):
 
 VARIANTS: list[Variant] = [
     *REPAIRED,
+    Variant(
+        "vmap",
+        checks.check_layer_statistics,
+        lambda x: (torch.vmap(torch.mean)(x), torch.vmap(lambda i: i.var(correction=0))(x)),
+    ),
     Variant("eps as a tensor", checks.check_batch_norm, eps_as_a_tensor),
     Variant("an iterator", checks.check_group_norm_prediction, lambda: iter([32, 2048, 64])),
     *(
