@@ -354,7 +354,8 @@ def compare(options: argparse.Namespace) -> int:
     print(f"\n{reports.conclusion(histories)}\n\nDrawing the figures …", flush=True)
     drawn = reports.draw_comparison(histories, folder)
     print("\n".join(f"Figure: {path}" for path in drawn))
-    print(f"Histories and weights: {folder}\n{format_time(time.perf_counter() - started)} in all.")
+    kept = "Histories and weights" if drawn else "Histories"
+    print(f"{kept}: {folder}\n{format_time(time.perf_counter() - started)} in all.")
     if race:
         command = " ".join(["python -m common", *options.given, "--full"])
         print(f"\nThe full runs, {SHARED.epochs} epochs each: {command}")

@@ -31,6 +31,7 @@ COMMON_PAGES = [
     "common/README.md",
     "common/networks/README.md",
     "common/results/README.md",
+    "common/results/court.md",
     "common/results/speed.md",
 ]
 READMES = ["README.md", *LESSON_PAGES, *COMMON_PAGES]

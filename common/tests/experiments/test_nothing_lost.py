@@ -405,7 +405,7 @@ def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monke
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compare", "--norms", "group", "group"], "course-group-seed1 is asked for twice"),
+        (["compare", "--norms", "group", "group"], "course-group-race-seed1 is asked for twice"),
         (["train", "--seed", str(2**70)], "seed is"),
         (["train", "--seed", "-1"], "from 0 to below"),
         (["train", "--learning-rate", "inf"], "above 0 and finite"),
