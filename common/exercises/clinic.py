@@ -39,6 +39,12 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
                 "they are to stay, standing still: the weights behind them have learnt to live "
                 "with what they do.",
             )
+        if _untouched(network, before):
+            raise Wrong(
+                "freeze(network) leaves every norm as it was.",
+                "does your loop find them? isinstance(layer, nn.BatchNorm2d) for each layer of "
+                "network.modules(), and then layer.eval() and requires_grad_(False).",
+            )
         _must_be_frozen(network, "After freeze(network)")
         changed = [name for name in before if not torch.equal(before[name], after[name])]
         if changed:
@@ -71,9 +77,11 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
         for norm in network.norms:
             norm.requires_grad_(False)
         optimiser = torch.optim.SGD(network.parameters(), 0.1)
-        dropout, awake = [], []
+        dropout, awake = [], set()
         for norm in network.norms:
-            norm.register_forward_hook(lambda layer, *_: awake.append(layer.training))
+            norm.register_forward_hook(
+                lambda layer, *_: awake.add(layer) if layer.training else None
+            )
         network.drop.register_forward_hook(lambda layer, *_: dropout.append(layer.training))
         before = _state(network)
         steps = _watch(network, optimiser)
@@ -86,18 +94,25 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
                 "the network trains in train mode, network.train(), and then only its norms go "
                 "back, each by its own .eval().",
             )
-        if any(awake):
+        if len(awake) == 1:
+            raise Wrong("While it trained, one of the two norms was in train mode.", _BLOCKS)
+        if awake:
             raise Wrong("While it trained, a norm was in train mode.", _AFTER)
         _compare_states(network, before)
         if len(dropout) != 3:
             raise Wrong(
-                f"3 batches were given, the network was called {len(dropout)} times.",
+                f"3 batches were given, the network was called {_times(len(dropout))}.",
                 "one step a batch.",
             )
         if not steps:
             raise Wrong(
                 "The network has learnt, but not by the optimiser that was handed over.",
                 "call its step(), not that of a new one, which knows nothing of the epochs before.",
+            )
+        if len(steps) != 3:
+            raise Wrong(
+                f"3 batches were given, optimiser.step() was called {_times(len(steps))}.",
+                "one step a batch: it belongs inside the loop, once, after backward().",
             )
         if not all(steps):
             raise Wrong(
@@ -219,6 +234,10 @@ def _watch(network: _Network, optimiser: torch.optim.Optimizer) -> list[bool]:
     return steps
 
 
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
 def _must_not_be_copied(network: nn.Module, returned: Any, call: str) -> None:
     if isinstance(returned, nn.Module) and returned is not network:
         raise Wrong(
@@ -234,6 +253,20 @@ _FORWARD = (
 
 
 _AFTER = f"{_FORWARD}, after every network.train(), for that puts them back into train mode."
+_BLOCKS = (
+    "norms sit inside blocks, too: loop over network.modules(), not .children(), and to its end."
+)
+
+
+def _untouched(network: _Network, before: dict[str, torch.Tensor]) -> bool:
+    """Whether the norms are as they were: in train mode, and learning."""
+    return all(torch.equal(value, before[name]) for name, value in _state(network).items()) and all(
+        norm.training
+        and norm.momentum
+        and norm.track_running_stats
+        and all(parameter.requires_grad for parameter in norm.parameters())
+        for norm in network.norms
+    )
 
 
 def _must_be_frozen(network: _Network, when: str) -> None:
@@ -242,12 +275,11 @@ def _must_be_frozen(network: _Network, when: str) -> None:
     if len(awake) == 1:
         raise Wrong(
             f"{when} one of the two norms still moves its running statistics.",
-            "norms sit inside blocks, too: loop over network.modules(), not .children(), and to "
-            "its end.",
+            _BLOCKS,
         )
     for norm in network.norms:
         if norm.training or norm.running_mean is None:
-            hint = f"{_FORWARD}."
+            hint = _AFTER
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = (
                     "with momentum=0 or track_running_stats=False a norm in train mode still uses "
@@ -330,15 +362,26 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
             "reset is not enough: with momentum 0.1 the start, 0 and 1, still counts. "
             "momentum=None takes the average of all batches.",
         ),
-        (means[-1], "only the last batch counts: momentum=None averages them all."),
+        (
+            means[-1],
+            "only the last batch counts: momentum=None averages all batches since the reset, which "
+            "comes before the loop.",
+        ),
         (means[0], "only the first batch counts: go on through all of them."),
-        (torch.zeros_like(got), "they are those of a fresh layer: now run the batches through."),
+        (
+            torch.zeros_like(got),
+            "they are those of a fresh layer, for nothing has moved them since the reset: run the "
+            "batches through after it, and in train mode, network.train().",
+        ),
     ]
     hint = next((hint for mean, hint in hints if near(mean)), "")
+    name, value, right = "running_mean", got[0], means.mean(0)[0]
+    if near(means.mean(0)):
+        name, value, right = "running_var", norm.running_var[0], variances.mean(0)[0]
     if fits:
         hint = "only one norm has new statistics: network.modules() finds all, also inside blocks."
     raise Wrong(
-        f"The first running_mean is {got[0]:.3g}, that of all images {means.mean(0)[0]:.3g}."
+        f"The first {name} is {value:.3g}, that of all images {right:.3g}."
         if not fits
         else "The first norm is right, the one inside the block still has its old statistics.",
         hint or "the mean over all batches, and of the old statistics nothing.",

@@ -123,9 +123,12 @@ def _batches(given: object) -> list[tuple[list[int], list[int]]]:
 
 def _must_be_pairs(batches: list[tuple[list[int], list[int]]], labels: torch.Tensor) -> None:
     for numbers, y in batches:
-        if len(numbers) != len(y) or any(
-            int(labels[number]) != label for number, label in zip(numbers, y, strict=True)
-        ):
+        if len(numbers) != len(y):
+            raise Wrong(
+                f"A batch holds {len(numbers)} images, but {len(y)} labels.",
+                "each image has its label: cut, join and drop both alike.",
+            )
+        if any(int(labels[number]) != label for number, label in zip(numbers, y, strict=True)):
             raise Wrong(
                 "An image has the label of another one.",
                 "mix images and labels by one and the same permutation.",

@@ -118,17 +118,15 @@ def _compare_loaded(
         if all(alike((loaded[n],), (v,)) for n, v in other.items() if v.dim()):
             raise Wrong(f"In another order than it should be: {', '.join(wrong)}.", hint)
     kinds = [
-        (before, "have not been loaded at all: hand them to network.load_state_dict(…)."),
-        (state, "are still in the order of the file: they have channels, too."),
-        (
-            _reordered(state, inverse),
-            "have the order the wrong way round: new = old[order], for each of them.",
-        ),
+        (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
+        (state, "still in the order of the file", "these channels must follow, too."),
+        (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),
     ]
-    for other, words in kinds:
+    for other, found, way_out in kinds:
         names = [name for name in wrong if alike((loaded[name],), (other[name],))]
         if names:
-            raise Wrong(f"Not as it should be: {', '.join(wrong)}.", f"{', '.join(names)} {words}")
+            hint = f"{found}: {', '.join(names)}. So {way_out}"
+            raise Wrong(f"Not as it should be: {', '.join(wrong)}.", hint)
     raise Wrong(
         f"Not as it should be: {', '.join(wrong)}.",
         "go through the names of the state: which axis of each tensor counts these channels?",

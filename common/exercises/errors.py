@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _SHAPES = "two shapes do not fit each other: they are lined up from the last axis backwards. "
 _PER_CHANNEL = (
     "Keep the reduced axes with keepdim=True, and give a value per channel the shape "
@@ -31,6 +33,7 @@ _ALREADY = (
 _CUTS = {
     "group": "cut C, not another axis: x.reshape(n, groups, c // groups, h, w).",
 }
+_AXES_ONE_BY_ONE = re.compile(r"(mean|sum|var|std)\((\w+, ?)?-?\d, ?-?\d")
 _NAMES = "keep the stub's arguments, their names and their order."
 
 _ERRORS = [
@@ -109,7 +112,10 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     text = str(error)
     if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
         already = "view(1, -1, 1, 1)" in line or "[None, :, None, None]" in line
+        already = already and layout in ("batch", "channels", "group")
         return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
+    if isinstance(error, TypeError) and _AXES_ONE_BY_ONE.search(line):
+        return "several axes are one argument, a tuple: x.mean((1, 2)), not x.mean(1, 2)."
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.exercises.mistakes import INTERLEAVED
-from common.exercises.predictions import Number, examine_numbers
+from common.exercises.predictions import PARAMETERS, Number, examine_numbers
 from common.exercises.tasks import Normalised, Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
@@ -68,6 +68,7 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 2: "gamma and beta are not scalars: each channel has both.",
                 4 * c: "group norm has no running statistics, which would be no parameters either.",
             },
+            PARAMETERS,
         ),
     ]
     return examine_numbers(prediction, asked)

@@ -12,7 +12,7 @@ from torch import nn
 from common.exercises.inputs import alike, sample
 from common.exercises.layers import LayerTask, of_inputs
 from common.exercises.mistakes import DIGITS
-from common.exercises.predictions import Number, examine_numbers
+from common.exercises.predictions import PARAMETERS, Number, examine_numbers
 from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict, Wrong
@@ -78,6 +78,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 2 * n * c * h * w: "the images of a batch share gamma and beta.",
                 2 * h * w: "channels do not share gamma and beta here.",
             },
+            PARAMETERS,
         ),
         Number(
             "the parameters of layer norm over C",
@@ -88,6 +89,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 2 * c * h * w: "all pixels share gamma_c and beta_c here.",
                 2 * h * w: "gamma and beta belong to a channel, and all pixels share them.",
             },
+            PARAMETERS,
         ),
         Number(
             "the parameters of nn.GroupNorm(1, 16)",
@@ -97,12 +99,14 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "all pixels share gamma_c and beta_c here.",
             },
+            PARAMETERS,
         ),
         Number(
             "the number of means over C",
             n * h * w,
             {
                 h * w: "that is one image's; the batch holds 8.",
+                2 * n * h * w: "have you counted the variances, too?",
                 n: "that is one mean an image: over C alone, every pixel has its own.",
                 c: "that is batch norm: one mean a channel.",
                 n

@@ -81,9 +81,13 @@ class LayerTask(Normalised):
             x: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, eps: float
         ) -> torch.Tensor:
             layer = move(self.build(learner, x, eps=eps), x)
+            kept = []
+            layer.register_forward_hook(
+                lambda layer, *_: kept.append(layer.weight is gamma and layer.bias is beta)
+            )
             try:
                 with learner.care("forward"):
-                    return torch.func.functional_call(layer, {"weight": gamma, "bias": beta}, (x,))
+                    y = torch.func.functional_call(layer, {"weight": gamma, "bias": beta}, (x,))
             except NotImplementedError as error:
                 if self.init_is_given or error.args:
                     raise
@@ -92,6 +96,13 @@ class LayerTask(Normalised):
                     "go on there: raise NotImplementedError stands where the result belongs.",
                     line_of(error),
                 ) from None
+            if not all(kept):
+                raise Wrong(
+                    "forward puts another tensor in the place of self.weight or self.bias.",
+                    "parameters are made once, in __init__: one made anew in every forward pass "
+                    "never learns.",
+                )
+            return y
 
         run.learner = learner
         return run

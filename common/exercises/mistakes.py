@@ -130,6 +130,11 @@ SHIFT_MISTAKES: list[Mistake] = [
         {"affine": "in the fraction"},
         "beta is divided, too: brackets are wrong. It is gamma · (x − mean) / … + beta.",
     ),
+    (
+        {"affine": "without brackets"},
+        "brackets are missing: gamma · x − mean / … divides the mean alone. It is "
+        "gamma · (x − mean) / … + beta.",
+    ),
     ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),

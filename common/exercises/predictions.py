@@ -12,6 +12,8 @@ from common.exercises.errors import hint_for
 from common.exercises.learner import Learner, is_stub, judge
 from common.exercises.verdict import Verdict, Wrong
 
+PARAMETERS = "count gamma and beta: how many values has each of them?"
+
 
 @dataclass(frozen=True)
 class Number:

@@ -94,6 +94,9 @@ class Way:
             inverse = replace(self, centre="spread")._standardised(i.x, i)
             scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
             return scaled + i.per_value(i.beta) * inverse
+        if self.affine == "without brackets":
+            rest = replace(self, centre="without brackets")._standardised(i.x, i) - i.x
+            return i.per_value(i.gamma) * i.x + rest + i.per_value(i.beta)
         y = _scaled(self.affine, self._standardised(i.x, i), i)
         return y + i.eps if self.eps == "last" else y
 

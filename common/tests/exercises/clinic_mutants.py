@@ -91,6 +91,12 @@ def freeze_and_reset(network):
         norm.reset_running_stats()
 
 
+def freeze_by_identity(network):
+    for layer in network.modules():
+        if layer is nn.BatchNorm2d:
+            layer.eval().requires_grad_(False)
+
+
 FREEZE = [
     ("requires_grad=False alone", freeze_gradients, ("have no say",)),
     ("gamma and beta still learn", freeze_statistics_only, ("requires_grad_(False) for both",)),
@@ -100,7 +106,9 @@ FREEZE = [
     ("momentum 0", freeze_momentum, ("with momentum=0",)),
     ("a copy", lambda network: copy.deepcopy(network).eval(), ("no copy",)),
     ("a convolution frozen, too", freeze_first_layer, ("only the norms are to",)),
-    ("nothing", lambda network: None, ("have no say",)),
+    ("nothing", lambda network: None, ("does your loop find them",)),
+    ("no norm found", freeze_by_identity, ("does your loop find them",)),
+    ("train() afterwards", lambda network: freeze(network) or network.train(), ("have no say",)),
     ("norms taken out", freeze_out, ("they are to stay",)),
     ("statistics reset", freeze_and_reset, ("no reset",)),
 ]
@@ -147,6 +155,16 @@ def own_optimiser(network, batches, optimiser):
     epoch()(network, batches, torch.optim.SGD(network.parameters(), 0.1))
 
 
+def one_step(network, batches, optimiser):
+    epoch(step=False)(network, batches, optimiser)
+    optimiser.step()
+
+
+def wake_the_block(network):
+    network.train()
+    network.norm.eval()
+
+
 def cleared_at_the_end(network, batches, optimiser):
     network.train()
     for norm in norms(network):
@@ -171,6 +189,8 @@ EPOCHS = [
     ("put back afterwards", restore, ("after every",)),
     ("no step", epoch(step=False), ("optimiser.step()",)),
     ("gamma and beta thawed", epoch(thaw), ("requires_grad_(False) for both",)),
+    ("one step for all", one_step, ("inside the loop",)),
+    ("top level only", epoch(wake_the_block), ("inside blocks",)),
     ("no loop", lambda network, batches, optimiser: None, ("loop over the batches",)),
     (
         "first batch only",
@@ -243,14 +263,31 @@ def estimate_with_hooks(network, batches):
         norm.running_var.copy_(values.var((0, 2, 3)))
 
 
+@torch.no_grad()
+def reset_in_the_loop(network, batches):
+    for x in batches:
+        for norm in norms(network):
+            norm.reset_running_stats()
+        estimate()(network, [x])
+
+
+def variances_of_a_fresh_layer(network, batches):
+    estimate()(network, batches)
+    for norm in norms(network):
+        norm.running_var.fill_(1)
+
+
 ESTIMATES = [
+    ("reset in the loop", reset_in_the_loop, ("only the last batch",)),
+    ("variances lost", variances_of_a_fresh_layer, ("the mean over all batches",)),
     ("no reset, momentum 0.1", estimate(reset=False, momentum=0.1), ("old statistics still",)),
     ("reset, momentum 0.1", estimate(momentum=0.1), ("reset is not enough",)),
     ("momentum 1", estimate(momentum=1.0), ("only the last batch",)),
     ("first batch only", estimate(stop=1), ("only the first batch",)),
     ("in eval mode", estimate(reset=False, train=False), ("have not moved",)),
-    ("reset alone", estimate(stop=0), ("of a fresh layer",)),
+    ("reset alone", estimate(stop=0), ("in train mode, network.train()",)),
     ("momentum not set back", estimate(back=False), ("set each back",)),
+    ("reset, but in eval mode", estimate(train=False), ("in train mode, network.train()",)),
     ("one norm only", estimate(blocks=False), ("only one norm",)),
     ("weights changed", estimate(learn=True), ("no optimiser",)),
     ("left in train mode", left_in_train_mode, ("end with network.eval()",)),
@@ -341,10 +378,15 @@ def doubled(images, labels, size):
     ]
 
 
+def labels_left_out(images, labels, size):
+    return [(x, y[:size]) for x, y in joined(images, labels, size)]
+
+
 ONE = [
     ("left-over of one", in_order, ("Drop a left-over",)),
     ("drop_last always", drop_last, ("small set",)),
     ("doubled", doubled, ("no copies",)),
+    ("labels not joined", labels_left_out, ("both alike",)),
     ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
     ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
     ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
@@ -420,10 +462,14 @@ CROSSED = [
     ("norm not", load(norm=False), ("the norm has channels, too",)),
     ("head not", load(head=False), ("layer behind",)),
     ("convolution only", load(norm=False, head=False), ("only the convolution follows",)),
-    ("bias not", load(bias=False), ("conv.bias are still",)),
-    ("nothing loaded", lambda network, state, order: None, ("not been loaded",)),
-    ("one statistic not", load(leave="running_var"), ("running_var are still",)),
-    ("norm in the other order", load(norm="inverse"), ("norm.running_var have the order",)),
+    ("bias not", load(bias=False), ("still in the order of the file: conv.bias.",)),
+    ("nothing loaded", lambda network, state, order: None, ("not loaded at all",)),
+    (
+        "one statistic not",
+        load(leave="running_var"),
+        ("still in the order of the file: norm.running_var.",),
+    ),
+    ("norm in the other order", load(norm="inverse"), ("the wrong way round: norm.weight",)),
     ("inputs of the first layer", turn_inputs, ("go through the names",)),
     ("state changed", change_the_state, ("make a new dict",)),
 ]

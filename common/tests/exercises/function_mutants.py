@@ -128,6 +128,23 @@ def token_view(x, gamma, beta, eps=1e-5):
     return gamma.view(1, -1, 1) * normal(x, eps, -1) + beta.view(1, -1, 1)
 
 
+def token_view_of_images(x, gamma, beta, eps=1e-5):
+    return gamma.view(1, -1, 1, 1) * normal(x, eps, -1) + beta.view(1, -1, 1, 1)
+
+
+def gamma_times_x_alone(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    return gamma * x - mean / torch.sqrt(variance + eps) + beta
+
+
+def axes_one_by_one(x):
+    return x.mean(0, 2, 3), x.var((0, 2, 3), correction=0)
+
+
+def axes_one_by_one_kept(x, gamma, beta, eps=1e-5):
+    return x - x.mean(0, 2, 3, keepdim=True)
+
+
 def reduced_axis_lost(x, gamma, beta, eps=1e-5):
     return gamma * (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) + beta
 
@@ -374,6 +391,10 @@ FUNCTIONS = [
         ("variance of the means",),
     ),
     Mutant("mean over another set", BATCH, mean_of_the_image, ("the mean is taken over",)),
+    Mutant("view of images", checks.check_token_norm, token_view_of_images, ("keepdim=True",)),
+    Mutant("gamma · x alone", checks.check_token_norm, gamma_times_x_alone, ("gamma · x − mean",)),
+    Mutant("no tuple", checks.check_batch_statistics, axes_one_by_one, ("a tuple",)),
+    Mutant("no tuple, but keepdim", BATCH, axes_one_by_one_kept, ("a tuple",)),
     Mutant("gamma along T", checks.check_token_norm, token_view, ("keepdim=True",)),
     Mutant("no keepdim", checks.check_token_norm, reduced_axis_lost, ("keepdim=True",)),
     Mutant("unknown keyword inside", BATCH, typo_inside, ("an argument that this function",)),

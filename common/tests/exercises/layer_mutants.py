@@ -145,6 +145,12 @@ class EpsFirst(layer_answer(norm_answer("image"))):
 SHARED_WEIGHT = {}
 
 
+class MadeInForward(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        self.weight = nn.Parameter(torch.ones(x.shape[1:]))
+        return super().forward(x)
+
+
 class SharedParameters(layer_answer(norm_answer("image"))):
     def __init__(self, shape, eps=1e-5):
         super().__init__(shape, eps)
@@ -165,6 +171,7 @@ LAYER_NORMS += [
     ("other arguments in between", OtherWayRound, ("order of the stub's arguments",)),
     ("another behaviour in eval mode", NothingInEval, ("the same in train and in eval",)),
     ("arguments in another order", EpsFirst, ("order of the stub's arguments",)),
+    ("gamma made in forward", MadeInForward, ("never learns",)),
     ("one gamma for two layers", SharedParameters, ("is shared by all layers",)),
 ]
 

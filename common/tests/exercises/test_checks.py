@@ -324,6 +324,7 @@ def test_an_empty_function_is_not_attempted(answer):
         ((32, 2047, 64), "a count is exact"),
         ((32, 50, 64), "the set S"),
         ((2048, 32, 64), "their order is not"),
+        ((32, 2048, 0), "count gamma and beta"),
     ],
 )
 def test_a_count_must_be_exact(numbers, words):
