@@ -17,7 +17,7 @@ from common.data.folders import load_folder, named_by_place
 from common.data.types import SPLITS, ImageData, ImageSet, image_data
 
 NAMES = ("cifar10", "shapes")
-QUICK_TRAIN, QUICK_TEST = 320, 160
+QUICK_TRAIN, QUICK_TEST = 160, 100
 _BATCHES = "cifar-10-batches-py"
 
 

@@ -66,7 +66,7 @@ def _runs_words(result: laboratory.Kept | None) -> str:
         return "not run yet"
     seeds = number_words({line.seed for line in result.lines})
     wanted = len(result.study.conditions) * len(result.study.seeds)
-    return f"{len(result.lines)} of {wanted}; seeds {seeds}"
+    return f"{len(result.lines)} of {wanted}; {result.study.repeats} {seeds}"
 
 
 def _rows(

@@ -34,7 +34,8 @@ def study_report(kept: laboratory.Kept) -> str:
     lines += [f"made on   {kept.images or DASH}", f"with      {'; '.join(kept.versions) or DASH}"]
     seeds = ", ".join(map(str, done)) or "none"
     wanted = len(study.conditions) * len(study.seeds)
-    lines += ["", f"{len(kept.lines)} of {wanted} runs; seeds with every condition: {seeds}", ""]
+    made = f"{len(kept.lines)} of {wanted} runs; {study.repeats} with every condition: {seeds}"
+    lines += ["", made, ""]
     lines += _table(kept)
     if study.contrasts:
         lines += [
@@ -86,6 +87,7 @@ def study_figures(kept: laboratory.Kept) -> Iterator[tuple[str, Figure]]:
                     title=plot.title,
                     dataset=kept.study.dataset or kept.images.partition(",")[0],
                     scales=plot.scales,
+                    rows=kept.study.repeats,
                 ),
             )
 

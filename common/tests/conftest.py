@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import hypothesis
+import joblib
 import matplotlib
+import psutil
 import pytest
 import torch
 
@@ -27,6 +29,13 @@ hypothesis.settings.register_profile(
     "course", deadline=None, derandomize=True, database=None, print_blob=False
 )
 hypothesis.settings.load_profile("course")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """A process for each core, up to four, and 3 GB of memory for each."""
+    room = psutil.virtual_memory().total // 3_000_000_000
+    return max(1, min(joblib.cpu_count(), room, 4))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,6 +75,15 @@ def calm_process():
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    """Quick mode in this process with two batches to train on: enough where no result matters."""
+    from common.data import images
+
+    monkeypatch.setattr(images, "QUICK_TRAIN", 64)
+    monkeypatch.setattr(images, "QUICK_TEST", 40)
 
 
 @pytest.fixture

@@ -114,6 +114,7 @@ class Study:
         contrasts: the rule: what decides about each claim.
         plots: the figures.
         seeds: of the runs.
+        repeats: what the seeds stand for, where they are not seeds of a training.
         seconds: rough cost of a run of this condition, of one thread.
         quick: for quick mode, the values that remain of each quantity.
         tuned: a quantity, such as the learning rate, that is not compared: for each of the other
@@ -130,6 +131,7 @@ class Study:
     contrasts: tuple[Contrast, ...] = ()
     plots: tuple[Plot, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
+    repeats: str = "seeds"
     seconds: Callable[[Condition], float] = lambda _: 1.0
     quick: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tuned: str = ""

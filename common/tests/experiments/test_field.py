@@ -21,6 +21,8 @@ from common.training.history import History
 from common.training.optimisers import cycled_momentum, learning_rate_factor, make_optimisers
 from common.training.recipes import Recipe, course_recipe
 
+pytestmark = pytest.mark.usefixtures("few_images")
+
 
 def test_every_network_of_the_field_is_there_with_every_norm_its_source_names():
     pairs = [(entry.network, entry.norm) for entry in FIELD]

@@ -20,6 +20,8 @@ from common.training.progress import Overview
 from common.training.recipes import RACE, SHARED, Recipe
 from common.training.state import TrainingState
 
+pytestmark = pytest.mark.usefixtures("few_images")
+
 RECIPE = Recipe(epochs=1, batch_size=32)
 RUNS = [Run("course", norm, RECIPE, data="shapes") for norm in ("batch", "group")]
 
@@ -73,7 +75,8 @@ def test_only_the_missing_run_is_trained(tmp_path, monkeypatch):
     assert trained == RUNS[1:]
 
 
-def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path, capfd):
+def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path, capfd, monkeypatch):
+    monkeypatch.undo()  # the workers have all images of quick mode
     alone = run_all(RUNS, tmp_path / "alone", jobs=1)
     together = run_all(RUNS, tmp_path / "together", jobs=2)
     for one, other in zip(alone, together, strict=True):
@@ -188,12 +191,12 @@ def test_a_folder_holds_a_run_and_its_other_seeds_on_the_same_images(
 ):
     run_all(RUNS[:1], tmp_path, jobs=1)
     data = load_images("shapes")
-    more = replace(data, test=data.test.draw(50))  # of the same title
+    more = replace(data, test=data.test.draw(30))  # of the same title
     monkeypatch.setattr("common.data.load_images", lambda _: more)
     monkeypatch.setattr(runs, "fit", None)  # training would now fail
     run = replace(RUNS[0], recipe=replace(RECIPE, seed=seed))
     with pytest.raises(
-        ValueError, match=r"seed1.json holds a run on other images .*here: .*50 to test"
+        ValueError, match=r"seed1.json holds a run on other images .*here: .*30 to test"
     ):
         run_all([run], tmp_path, jobs=1, weights=weights)
 

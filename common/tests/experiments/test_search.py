@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from common import cli
+from common.data.images import load_images
 from common.experiments import runs, search
 from common.experiments.search import LIMIT, OVER_LIMIT, Row
 from common.networks.candidates import CANDIDATES
 from common.networks.registry import count_parameters
 from common.training.history import History, Score, epoch_row
 from common.training.recipes import OWN_RATES
+
+pytestmark = pytest.mark.usefixtures("few_images")
 
 ROW = Row("gated", "gated", 47_258, "batch", "muon", 0.02, 4, 1, 45_000, 46.82, 28.31, 116, "early")
 
@@ -62,7 +65,7 @@ def test_a_search_ends_in_a_table_and_in_the_log_once(tmp_path, capsys, monkeypa
     log = tmp_path / "search.csv"
     search.add_to_log([ROW], log)
     command = ["search", "--candidates", "course", "pre-activation", "--learning-rates", "0.01"]
-    command += ["--norms", "layer", "--epochs", "1", "--train-images", "64"]
+    command += ["--norms", "layer", "--epochs", "1", "--train-images", "32"]
     command += ["--jobs", "1", "--out", str(tmp_path), "--log", str(log)]
     assert cli.main(command) == 0
     printed = capsys.readouterr().out
@@ -72,7 +75,7 @@ def test_a_search_ends_in_a_table_and_in_the_log_once(tmp_path, capsys, monkeypa
     tried = [(row.name, row.block, row.norm) for row in rows]
     assert tried == [("course", "inverted", "layer"), ("pre-activation", "pre-activation", "layer")]
     for row in rows:
-        assert (row.train_images, row.epochs, row.epochs_done) == (64, 1, 1)
+        assert (row.train_images, row.epochs, row.epochs_done) == (32, 1, 1)
         assert 0 <= row.validation_accuracy <= 100
         assert row.parameters < LIMIT
         assert "validation split" in row.notes  # not CIFAR-10: the row has to say so
@@ -103,7 +106,8 @@ def test_a_candidate_starts_from_its_seed(tmp_path, monkeypatch):
 def test_a_file_of_an_older_network_is_not_taken_for_this_one(tmp_path):
     (run,) = search.plan(["gated"], epochs=1, data="shapes")
     recipe = run.recipe.shortened()
-    images = {"train_images": 160, "test_images": 160}
+    half = len(load_images("shapes").train) // 2
+    images = {"train_images": half, "test_images": half}
     title = "shapes, validation split – quick mode"
     row = epoch_row(1, 0.1, Score(1.0, 1.0), Score(1.0, 1.0), 1.0)
     old = History("gated", "batch", 12, recipe, title, epochs=[row], train_accuracy=1.0, **images)

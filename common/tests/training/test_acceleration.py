@@ -22,7 +22,7 @@ SMALL = benchmark.Plan(
 @pytest.fixture(scope="module")
 def data():
     full = load_images("shapes")
-    few = ImageSet(full.train.images[:64], full.train.labels[:64])
+    few = ImageSet(full.train.images[:32], full.train.labels[:32])
     return replace(full, train=few, test=ImageSet(full.test.images[:20], full.test.labels[:20]))
 
 
@@ -48,7 +48,7 @@ def no_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
 
 
-def trained(data, network="course", norm="batch", **options):
+def trained(data, network="plain-18k", norm="batch", **options):
     model = seeded_model(network, norm, data, seed=1)
     history = fit(model, data, RECIPE, network=network, norm=norm, progress="none", **options)
     return model, history

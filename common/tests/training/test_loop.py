@@ -25,8 +25,8 @@ RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
 @pytest.fixture(scope="module")
 def data() -> ImageData:
     full = load_images("shapes")
-    few = ImageSet(full.train.images[:96], full.train.labels[:96])
-    return replace(full, train=few, test=ImageSet(full.test.images[:40], full.test.labels[:40]))
+    few = ImageSet(full.train.images[:48], full.train.labels[:48])
+    return replace(full, train=few, test=ImageSet(full.test.images[:20], full.test.labels[:20]))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_history_says_what_was_done(trained, data):
     assert history.dataset == data.title
     assert "quick mode" in history.dataset
     assert history.quick
-    assert (history.train_images, history.test_images) == (96, 40)
+    assert (history.train_images, history.test_images) == (48, 20)
     assert history.recipe == RECIPE
     assert history.test_accuracy == history.column("test_accuracy")[-1]
 
@@ -202,7 +202,7 @@ def test_a_brief_run_is_tested_with_all_images_in_the_end_only(data, monkeypatch
     )
     model = seeded_model("plain-11k", "group", data, 1)
     history = fit(model, data, RECIPE, progress="none", brief=True)
-    assert [len(images) for images in tested] == [10, 40]
+    assert [len(images) for images in tested] == [10, 20]
     assert history.finished
     assert history.brief
     assert history.train_accuracy is None
@@ -281,14 +281,14 @@ def test_a_crop_is_cut_from_the_picture_with_its_edges_reflected(data, shift, mi
 
 
 def test_an_epoch_shows_every_image_once(data):
-    numbered = ImageSet(data.train.images, torch.arange(96))
-    batches = Batches(numbered, data.mean, data.std, batch_size=32)
+    numbered = ImageSet(data.train.images, torch.arange(48))
+    batches = Batches(numbered, data.mean, data.std, batch_size=16)
     seen = torch.cat([y for _, y in batches.epoch(torch.Generator().manual_seed(3))])
-    assert sorted(seen.tolist()) == list(range(96))
+    assert sorted(seen.tolist()) == list(range(48))
 
 
 def test_without_shift_and_flip_the_images_are_untouched(data):
-    batches = Batches(data.train, data.mean, data.std, batch_size=96, shift=0, flip=False)
+    batches = Batches(data.train, data.mean, data.std, batch_size=48, shift=0, flip=False)
     x, _ = next(batches.epoch(torch.Generator().manual_seed(0)))
     assert x.mean((0, 2, 3)).abs().max() < 0.5  # normalised with the full set's statistics
     raw = data.train.images.float().sub(batches.normalise.shift).mul(batches.normalise.scale)
@@ -301,7 +301,7 @@ def test_alternating_mirrors_every_image_in_every_other_epoch(data, flip, altern
         data.train,
         data.mean,
         data.std,
-        batch_size=96,
+        batch_size=48,
         shift=0,
         flip=flip,
         alternating=alternating,

@@ -93,7 +93,7 @@ STUDY = Study(
     setting={
         "network": "the course's, one for each norm, the shipped weights; 'batch, test "
         "statistics': BN with the statistics of each batch of 250 test images",
-        "images": "a fifth of the test images a seed, at 32×32, corrupted at five strengths: "
+        "images": "a fifth of the test images a run, at 32×32, corrupted at five strengths: "
         "intervals are over images, not over trainings",
         "recipe": "no training",
     },
@@ -118,6 +118,7 @@ STUDY = Study(
         ),
     ),
     seeds=tuple(range(1, FIFTHS + 1)),
+    repeats="fifths of the test images",
     seconds=lambda _: 30,
     quick={"norm": ("batch", "batch, test statistics"), "kind": ("blur",)},
 )
