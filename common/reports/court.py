@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.experiments import laboratory
@@ -16,13 +17,36 @@ FOLDER = Path("common") / "results" / "studies"
 
 def court_page(results: Results) -> str | None:
     """The whole page, made from the studies' files that count; None where there is none yet."""
+    found = _found(results)
+    return _page(found) if found else None
+
+
+def court_section(results: Results) -> str:
+    """The claims that are heard most, as far as something decides them: said, and the verdicts."""
+    verdicts = [v for kept in _found(results).values() for v in laboratory.judge(kept)]
+    rows = [(c.said, _in_short(c, verdicts)) for c in laboratory.CLAIMS if c.often]
+    return markdown(("What is said", "Verdict"), [row for row in rows if row[1]])
+
+
+def _found(results: Results) -> dict[str, laboratory.Kept]:
     folder = results.root / FOLDER
-    found = {
+    return {
         name: laboratory.load(study, folder / f"{name}.jsonl")
         for name, study in laboratory.STUDIES.items()
         if results.counts(folder / f"{name}.jsonl")
     }
-    return _page(found) if found else None
+
+
+def _in_short(claim: laboratory.Claim, verdicts: Sequence[laboratory.Verdict]) -> str:
+    """One word for all comparisons, or how many of them came to which; "" if none was made."""
+    if claim.proof:
+        return f"proven: {claim.proven}"
+    words = Counter(v.word for v in verdicts if v.contrast.claim == claim.key)
+    words.pop(laboratory.NOT_RUN, None)
+    if len(words) < 2:
+        return "".join(words)
+    total = sum(words.values())
+    return ", ".join(f"{word} in {n} of {total} comparisons" for word, n in words.most_common())
 
 
 def _page(found: Mapping[str, laboratory.Kept]) -> str:
@@ -63,7 +87,7 @@ def _figures(name: str, result: laboratory.Kept) -> list[str]:
 
 def _runs_words(result: laboratory.Kept | None) -> str:
     if result is None or not result.lines:
-        return "not run yet"
+        return laboratory.NOT_RUN
     seeds = number_words({line.seed for line in result.lines})
     wanted = len(result.study.conditions) * len(result.study.seeds)
     return f"{len(result.lines)} of {wanted}; {result.study.repeats} {seeds}"
@@ -88,7 +112,7 @@ def _rows(
             if contrast.claim != claim.key:
                 continue
             mine = [v for v in verdicts.get(study.name, ()) if v.contrast == contrast]
-            measured, word = contrast.words, "not run yet"
+            measured, word = contrast.words, laboratory.NOT_RUN
             if mine and mine[0].seeds:
                 n = " and ".join(dict.fromkeys(map(str, mine[0].seeds)))
                 measured = f"{contrast.words}: **{mine[0].interval}** (n = {n})"

@@ -14,7 +14,7 @@ from common.experiments import median_run
 from common.files import write_atomically
 from common.reports.cells import NOTHING_YET
 from common.reports.course_tables import course_section, course_table, differences_words
-from common.reports.court import PAGE, court_page
+from common.reports.court import PAGE, court_page, court_section
 from common.reports.field_tables import field_section
 from common.reports.kept import Results, finished
 from common.reports.network_tables import networks_section
@@ -85,7 +85,10 @@ def sections(results: Results) -> dict[str, dict[str, str]]:
     """What belongs between the marks: page → name → Markdown."""
     shared = results.course.get("", [])
     pages = {
-        TOP: {"results": [course_table(shared), differences_words(shared)]},
+        TOP: {
+            "results": [course_table(shared), differences_words(shared)],
+            "court": [court_section(results)],
+        },
         RESULTS: {
             "course": [course_section(results)],
             "race": [race_section(results)],

@@ -11,10 +11,11 @@ from common.experiments.laboratory.declare import Plot, Study, label
 from common.experiments.laboratory.kept import Kept, Line, load
 from common.experiments.laboratory.runner import RESULTS, again, folder_of, kept, run_studies
 from common.experiments.laboratory.studies import STUDIES, find_studies
-from common.experiments.laboratory.verdicts import Verdict, chosen, judge
+from common.experiments.laboratory.verdicts import NOT_RUN, Verdict, chosen, judge
 
 __all__ = [
     "CLAIMS",
+    "NOT_RUN",
     "RESULTS",
     "STUDIES",
     "Claim",

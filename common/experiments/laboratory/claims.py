@@ -33,6 +33,7 @@ class Claim:
         test: the test that proves it.
         proven: what the proof says of the claim.
         untestable: why nothing can decide it as it stands.
+        often: one of the claims heard most, which the first page shows.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Claim:
     test: str = ""
     proven: str = ""
     untestable: str = ""
+    often: bool = False
 
 
 _NORMS = "common/tests/test_norms.py::"
@@ -57,6 +59,7 @@ CLAIMS = (
         "train mode it is not.",
         f"{_NORMS}test_batch_mates_change_batch_norm_and_no_other_norm",
         "wrong",
+        often=True,
     ),
     Claim(
         "group-parameters",
@@ -112,6 +115,7 @@ CLAIMS = (
         "LayerNorm stands small batches better than BatchNorm.",
         AI_NOVICE,
         "Group norm, section 8",
+        often=True,
     ),
     Claim(
         "stabler-than-group",
@@ -124,6 +128,7 @@ CLAIMS = (
         "BatchNorm needs large batches.",
         f"{AI_NOVICE}; {PAPERS['GN']}",
         "Batch norm, section 8",
+        often=True,
     ),
     Claim(
         "larger-batches-better",
@@ -149,12 +154,14 @@ CLAIMS = (
         "Networks with BatchNorm train faster.",
         f"{AI_NOVICE}; {PAPERS['BN']}",
         "Batch norm, section 10",
+        often=True,
     ),
     Claim(
         "larger-rates",
         "BatchNorm allows larger learning rates.",
         PAPERS["BN"],
         "Batch norm, section 10",
+        often=True,
     ),
     Claim(
         "one-rate",
@@ -170,9 +177,11 @@ CLAIMS = (
     ),
     Claim(
         "by-less-shift",
-        "That is why it trains faster: take the stillness away and the gain is gone.",
+        "Networks with BatchNorm train faster because their layers' inputs move less: take the "
+        "stillness away and the gain is gone.",
         f"{AI_NOVICE}; contested by {PAPERS['shift']}",
         "Batch norm, section 11",
+        often=True,
     ),
     Claim(
         "shaken-still-helps",
@@ -191,12 +200,14 @@ CLAIMS = (
         "A norm keeps gradients from vanishing or exploding.",
         AI_NOVICE,
         "Batch norm, section 11",
+        often=True,
     ),
     Claim(
         "activations-held",
         "A norm keeps the values in a network from becoming too large or too small.",
         AI_NOVICE,
         "Batch norm, section 11",
+        often=True,
     ),
     Claim(
         "batch-explodes",
@@ -215,12 +226,14 @@ CLAIMS = (
         "BatchNorm makes a network less sensitive to its initial weights.",
         AI_NOVICE,
         "Batch norm, section 11",
+        often=True,
     ),
     Claim(
         "regularises",
         "BatchNorm regularises, by the noise of its batches.",
         f"{AI_NOVICE}; {PAPERS['BN']}",
         "Batch norm, section 8",
+        often=True,
     ),
     Claim(
         "noise-generalises",
@@ -246,6 +259,7 @@ CLAIMS = (
         "LayerNorm does better than the others in small networks.",
         AI_NOVICE,
         "Layer norm, section 10",
+        often=True,
     ),
     Claim(
         "over-regularises",
@@ -313,6 +327,7 @@ CLAIMS = (
         "LayerNorm suits sequences better.",
         f"{AI_NOVICE}; {PAPERS['LN']}",
         "Layer norm, section 11",
+        often=True,
     ),
     Claim(
         "variable-length",
@@ -343,6 +358,7 @@ CLAIMS = (
         "LayerNorm is more robust than BatchNorm to images of another distribution.",
         AI_NOVICE,
         "Layer norm, section 11",
+        often=True,
     ),
     Claim(
         "fresh-statistics",

@@ -19,7 +19,7 @@ from common.experiments.laboratory.kept import Kept, Line
 from common.experiments.laboratory.runner import again, run_studies
 from common.experiments.laboratory.verdicts import holm, judge, per_seed
 from common.files import write_atomically
-from common.reports.court import court_page
+from common.reports.court import court_page, court_section
 from common.reports.kept import Results
 from common.reports.studies import study_figures, study_report
 from common.settings import ROOT
@@ -311,6 +311,23 @@ def test_the_court_has_every_claim_with_its_verdict(tmp_path):
             assert ("not run yet" in row) == (claim.key not in {c.claim for c in birth.contrasts})
     assert "**+9.00 [9.00, 9.00] decades** (n = 10) | holds |" in page
     assert court_page(Results(tmp_path / "nothing")) is None
+
+
+def test_the_first_page_counts_the_verdicts_on_what_is_heard_most(tmp_path):
+    birth, folder = STUDIES["birth"], tmp_path / "common" / "results" / "studies"
+    drift = {"none": 3.0, "batch": 1.0, "group": 1.0, "layer": 9.0}
+    lines = [
+        Line(label(c), s, dict.fromkeys(
+            ("gradient_drift", "activation_drift", "gradient_growth"), drift[c["norm"]] + s / 100
+        ), 1.0)
+        for c, s in birth.runs()
+    ]  # fmt: skip
+    write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
+    table = court_section(Results(tmp_path))
+    mixed = "holds in 2 of 3 comparisons, does not hold in 1 of 3 comparisons |"
+    assert table.count(mixed) == 2  # gradients and activations, norm by norm
+    assert "computes statistics of the batch. | proven: wrong |" in table
+    assert "train faster" not in table  # that study has not been run
 
 
 def test_the_source_trained_layer_norm_in_smaller_batches():

@@ -27,7 +27,7 @@ from common.visualisation.theme import LABELS
 
 TOP, RESULTS, SPEED, NETWORKS = pages.TOP, pages.RESULTS, pages.SPEED, pages.NETWORKS
 MARKS = {
-    TOP: ["results"],
+    TOP: ["results", "court"],
     RESULTS: ["course", "race", "field", "search"],
     SPEED: ["benchmark"],
     NETWORKS: ["networks"],
