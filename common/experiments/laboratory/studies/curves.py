@@ -68,6 +68,11 @@ STUDY = Study(
         ),
         _over("smoother-curve", "largest drop from an epoch to the next, BN minus LN",
               "largest_drop", "batch", "layer"),
+        *(
+            _over("better-generalisation", "test accuracy with all 50,000 images, BN minus "
+                  f"{NAMES[norm]} (runs that were there before the rule)", "test", "batch", norm)
+            for norm in ("group", "layer")
+        ),
     ),
     plots=(
         Plot("accuracy", "test accuracy after each epoch, five seeds, Muon", x="epoch",
