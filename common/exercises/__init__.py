@@ -12,7 +12,8 @@ prints nothing of its own, and leaves PyTorch's random state and modes alone.
 - `layers`: what is asked of a layer's class; `running_statistics`: and of batch norm's
 - `predictions`: numbers to predict, and what the famous wrong answers give away
 - `mistakes`: the well-known mistakes with their hints, to be recognised on the same input; `ways`:
-  how they are computed; `running_mistakes`: those of running statistics
+  how they are computed; `search`: which of them, or which two, give the learner's result;
+  `running_mistakes`: those of running statistics
 - `errors`: what an error in the learner's code usually means
 - `learner`: running the learner's code: prints once, a time limit, the line that failed
 - `inputs`: what answers are tried on, and comparing results; `devices`: a pretended device

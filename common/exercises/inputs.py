@@ -182,8 +182,11 @@ def difference(yours: torch.Tensor, mine: torch.Tensor) -> str:
     yours, mine = yours.detach().double(), mine.detach().double()
     # NaN counts as the largest difference of all.
     at = int((yours - mine).abs().nan_to_num(math.inf, math.inf).argmax())
-    position = tuple(int(k) for k in torch.unravel_index(torch.tensor(at), mine.shape))
-    return f"at {list(position)} it is {yours.flatten()[at]:.4g}, not {mine.flatten()[at]:.4g}"
+    position, rest = [], at
+    for length in reversed(mine.shape):
+        position.insert(0, rest % length)
+        rest //= length
+    return f"at {position} it is {yours.flatten()[at]:.4g}, not {mine.flatten()[at]:.4g}"
 
 
 def name_of_dtype(value: torch.Tensor) -> str:

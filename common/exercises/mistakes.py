@@ -1,15 +1,14 @@
 """The well-known mistakes, each as a change of the right way and with the hint that names it.
 
-Where a result is wrong, the mistakes are computed on the same input, and the one, or the two
-together, that give the learner's numbers are named.
+Where a result is wrong, the mistakes are computed on the same input (`search`), and the one, or the
+two together, that give the learner's numbers are named.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -330,22 +329,3 @@ def half_wrong_sets(layout: str) -> Iterator[Mistake]:
                 f"the {what} is taken over {Way(axes).words(letters)}: check the axes, S runs over "
                 f"{right.words(letters)}.",
             )
-
-
-def explain(
-    matches: Callable[[Any], bool],
-    right: Any,
-    mistakes: Sequence[Mistake],
-    rare: Sequence[Mistake] = (),
-) -> str:
-    """The hint of the mistake, or the two mistakes, that give the learner's result; else "".
-
-    matches: whether a way gives it. right: the right way. rare: mistakes to try alone only.
-    """
-    for change, hint in (*mistakes, *rare):
-        if matches(replace(right, **change)):
-            return hint
-    for (change, hint), (other, another) in itertools.combinations(mistakes, 2):
-        if not set(change) & set(other) and matches(replace(right, **change, **other)):
-            return f"two things at once: {hint} And {another}"
-    return ""

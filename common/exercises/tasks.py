@@ -149,9 +149,10 @@ def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") 
     """The hint that says what was done to the right values; else ""."""
     if yours.shape != mine.shape or alike((yours,), (mine,)):
         return ""
-    for order in itertools.permutations(range(mine.dim())):
-        if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
-            return mistakes.MISPLACED
+    if _rearranged(yours, mine):
+        for order in itertools.permutations(range(mine.dim())):
+            if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
+                return mistakes.MISPLACED
     rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
     if any(alike((one,), (yours,)) for one in rounded):
         return f"{what} is rounded: keep all its digits."
@@ -170,6 +171,13 @@ def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") 
             "loop, or does the loop end too early?"
         )
     return ""
+
+
+def _rearranged(yours: torch.Tensor, mine: torch.Tensor) -> bool:
+    """Whether the values are the right ones, in whatever order."""
+    if yours.numel() != mine.numel():
+        return False
+    return alike((yours.flatten().sort()[0],), (mine.flatten().sort()[0],), atol=1e-3)
 
 
 def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
@@ -337,7 +345,7 @@ class Normalised(Task):
         """The hint for a right gamma · x̂ and a beta along another axis; else ""."""
         beta = i.per_value(self.shift(i)).expand_as(y)
         rest = y - i.per_value(i.gamma) * x_hat
-        if alike((rest.flatten().sort()[0],), (beta.flatten().sort()[0],), atol=1e-3):
+        if _rearranged(rest, beta):
             return "gamma · x̂ is right. But beta reaches the wrong places: which axis is it for?"
         return ""
 
@@ -350,7 +358,7 @@ class Normalised(Task):
         i: Inputs,
     ) -> str:
         """The hint for an x̂ whose groups were not joined as they had been cut; else ""."""
-        if self.layout != "group":
+        if self.layout != "group" or not _rearranged((y - beta) / gamma, x_hat):
             return ""
         cut = cut_channels("neighbours", x_hat, i.groups)
         for order in itertools.permutations(range(cut.dim())):

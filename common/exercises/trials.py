@@ -20,7 +20,8 @@ from common.exercises.inputs import (
     worst,
 )
 from common.exercises.learner import Learner, is_stub, judge, line_of, told
-from common.exercises.mistakes import CONSTANT, DIGITS, explain
+from common.exercises.mistakes import CONSTANT, DIGITS
+from common.exercises.search import explain
 from common.exercises.tasks import Results, Task
 from common.exercises.verdict import Verdict, Wrong
 
@@ -371,13 +372,14 @@ def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results)
     # One mistake in all results explains more than one in the first that is wrong.
     for part in (slice(None), slice(wrong, wrong + 1)):
         hint = explain(
+            task,
+            i,
+            got,
             lambda way, part=part: all(
                 alike(result[part], task.by(way, inputs)[part], equal_nan=True)
                 for inputs, result in seen
             ),
-            task.right_way,
-            task.mistakes(),
-            task.rare_mistakes(),
+            part,
         )
         if hint or len(got) == 1:
             return hint
@@ -390,11 +392,7 @@ def _explain_turned(task: Task, i: Inputs, got: Results) -> str:
         if alike(turned, task.expected(i)):
             return f"the values are right. But {how}"
     for turned, how in task.turned(i, got):
-        hint = explain(
-            lambda way, turned=turned: alike(turned, task.by(way, i)),
-            task.right_way,
-            task.mistakes(),
-        )
+        hint = explain(task, i, turned, lambda way, turned=turned: alike(turned, task.by(way, i)))
         if hint:
             return f"two things at once: {how} And {hint}"
     return ""
