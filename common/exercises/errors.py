@@ -96,6 +96,29 @@ _ERRORS = [
         "super().__init__() comes first in __init__: only then can a layer hold parameters.",
     ),
     (
+        ("as parameter '",),
+        "a plain tensor cannot take a parameter's place: under torch.no_grad() its values go in by "
+        ".copy_(…), and a whole state by load_state_dict.",
+    ),
+    (
+        ('missing the required "forward"',),
+        "the method must be called forward, and be indented as a part of the class.",
+    ),
+    (
+        ("must be Tensor, not", "must be int, not", "must be float, not", "must be tuple of ints"),
+        "the arguments are in another order than that function's, or one is missing: give them by "
+        "name (weight=…, bias=…, eps=…).",
+    ),
+    (
+        ("not implemented for 'Long'", "not implemented for 'Int'"),
+        "whole numbers (labels, say) stand where others belong: are two arguments swapped?",
+    ),
+    (
+        ("must be larger than 0", "division by zero", "modulo by zero", "must not be zero"),
+        "a number becomes 0 there that counts or divides: // gives 0 where the divisor is larger. "
+        "max(1, …) is at least 1.",
+    ),
+    (
         ("Dimension out of range", "dim out of range"),
         "an axis is asked for that the tensor does not have: print its .shape in the line before.",
     ),

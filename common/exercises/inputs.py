@@ -124,6 +124,11 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
             "Your function returns a list of numbers.",
             "stay with PyTorch's tensors: no numpy, no .item(), no .tolist().",
         )
+    if len(values) > 1 == len(names) and isinstance(value, list):
+        raise Wrong(
+            f"Your function returns a list of {len(values)} tensors.",
+            "torch.stack makes one tensor of them (torch.cat joins along an axis they have).",
+        )
     if len(values) != len(names):
         got = f"{len(values)} things" if len(values) > 1 else f"one {type(value).__name__}"
         raise Wrong(
@@ -131,6 +136,11 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
             f"return {', '.join(names)}",
         )
     for name, item in zip(names, values, strict=True):
+        if isinstance(item, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in item):
+            raise Wrong(
+                f"The {name} is a {type(item).__name__} of {len(item)} tensors.",
+                "torch.stack makes one tensor of them (torch.cat joins along an axis they have).",
+            )
         if not isinstance(item, torch.Tensor):
             raise Wrong(
                 f"The {name} is of type {type(item).__name__}, not a tensor.",

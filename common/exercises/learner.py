@@ -119,8 +119,13 @@ def judge(
     return verdict.show()
 
 
-def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
-    """Judge a function by what it does to a small network or a few images."""
+def treat(
+    answer: Any, trials: Callable[[Learner], None], success: str, on: str = "a small network"
+) -> Verdict:
+    """Judge a function by what it does to a small network or a few images.
+
+    on: what a learner may try it on.
+    """
 
     def seeded(learner: Learner) -> None:
         # Of the CPU alone: that is where the networks are.
@@ -128,7 +133,7 @@ def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdi
         trials(learner)
 
     def hint(error: Exception, line: str) -> str:
-        return hint_for(error, line, "batch", "try your function on a small network in a new cell")
+        return hint_for(error, line, "batch", f"try your function on {on} in a new cell")
 
     return judge(answer, seeded, success, hint)
 

@@ -47,6 +47,7 @@ MISPLACED = (
     "alone does not move them back. Undo the transpose or permute too."
 )
 _SHARED = "one gamma and one beta serve all channels: each channel c has its own."
+SHARED_IN_A_GROUP = "channels of a group share one gamma and one beta: each channel c has its own."
 _CHUNKS = (
     "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
     "reshape to (N, G, C/G, H, W)."

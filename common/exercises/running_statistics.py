@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -297,10 +297,19 @@ class _Life:
                 line_of(error),
             ) from None
         if not alike((got,), (twin(i.x),)):
+            i = replace(i, gamma=twin.weight, beta=twin.bias, eps=EPS)
+            trained = (self.layer.running_mean, self.layer.running_var)
+            of_another = any(
+                alike((got,), (evaluated(i, mean, variance),))
+                for mean in (trained[0], twin.running_mean)
+                for variance in (trained[1], twin.running_var)
+            )
             raise Wrong(
                 "A layer that was never trained gives a wrong output in eval mode: "
                 f"{difference(got, twin(i.x))}.",
-                "there, too, the running statistics count, 0 and 1 as they are.",
+                f"{_SHARED}: another one has moved them."
+                if of_another
+                else "there, too, the running statistics count, 0 and 1 as they are.",
             )
 
     def training_without_gradient(self, i: Inputs) -> None:

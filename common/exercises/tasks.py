@@ -85,6 +85,10 @@ class Task:
         """The inputs that must get a gradient."""
         return {n: t for n, t in i.tensors.items() if n in self.arguments}
 
+    def word(self, name: str) -> str:
+        """What the learner calls one of the inputs."""
+        return {"grad": "grad_y"}.get(name, name)
+
     def extra(self, run: Callable) -> None:
         """Further trials that belong to this exercise alone."""
 
@@ -138,6 +142,55 @@ class Task:
             )
         return ""
 
+    def selected(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a part of the right values, or for more than there should be; else ""."""
+        pairs = zip(got, right, strict=True)
+        yours, mine = next((a, b) for a, b in pairs if a.shape != b.shape)
+        for axis, length in enumerate(mine.shape):
+            rows = yours.unsqueeze(axis) if yours.dim() == mine.dim() - 1 else yours
+            if rows.dim() != mine.dim() or not rows.shape[axis] or not length:
+                continue
+            many = rows.shape[axis]
+            for start in range(length - many + 1):
+                if many < length and alike((rows,), (mine.narrow(axis, start, many),)):
+                    return (
+                        f"of the {length} along axis {axis} only {many} come{'s' * (many == 1)} "
+                        "back: does a loop return in its first round, keep its last one alone, or "
+                        "count to a number of your own?"
+                    )
+            if many > length and many % length == 0:
+                times = many // length
+                if any(
+                    alike((rows,), (more,))
+                    for more in (
+                        mine.repeat_interleave(times, axis),
+                        torch.cat([mine] * times, axis),
+                    )
+                ):
+                    return f"each value comes {times} times along axis {axis}: once is asked for."
+            for what, reduced in (("averaged", mine.mean(axis)), ("summed", mine.sum(axis))):
+                if alike((yours,), (reduced,)):
+                    return f"the right values, {what} over axis {axis}: leave that out."
+        return ""
+
+    def right_in_part(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a result that is wrong at one place of an axis, or right at one; else ""."""
+        for yours, mine in zip(got, right, strict=True):
+            if yours.shape != mine.shape or alike((yours,), (mine,)):
+                continue
+            off = ~torch.isclose(yours.detach().double(), mine.double(), 1e-3, 1e-4)
+            for axis, length in enumerate(mine.shape):
+                if length < 3:
+                    continue
+                wrong = off.movedim(axis, 0).flatten(1).any(1)
+                for many, one, other in ((wrong, "wrong", "right"), (~wrong, "right", "wrong")):
+                    if int(many.sum()) == 1:
+                        return (
+                            f"at {int(many.nonzero())} along axis {axis} it is {one}, everywhere "
+                            f"else {other}: does a loop or a slice leave something out?"
+                        )
+        return ""
+
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a right result that something was done to; else ""."""
         if alike(got[:1], (i.x,)):
@@ -186,6 +239,8 @@ def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
         return ""
     if alike((yours,), (-mine,)):
         return f"the sign of {what} is wrong."
+    if _rearranged(yours, mine):
+        return f"the right values of {what}, in another order: keep that of the sets."
     if alike((yours,), (mine.log(),)):
         return f"that is the logarithm of {what}."
     return _factor(yours, mine, what)
@@ -248,7 +303,29 @@ class Statistics(Task):
         """The hint for what neither a known mistake nor something done afterwards explains."""
         for name, yours, mine in zip(self.names, got, self.expected(i), strict=True):
             if not alike((yours,), (mine,)):
-                return self._of_other_sets(i, got) or _made_of(yours, mine, f"the {name}")
+                return (
+                    self._of_other_sets(i, got)
+                    or self._spread_out(i, got)
+                    or _made_of(yours, mine, f"the {name}")
+                )
+        return ""
+
+    def _spread_out(self, i: Inputs, got: Results) -> str:
+        """The hint for statistics of fewer sets, each of which serves several; else ""."""
+        right = self.expected(i)
+        for change, hint in mistakes.wrong_sets(self.layout):
+            results = self.by(replace(self.right_way, **change), i)
+            for yours, mine, fewer in zip(got, right, results, strict=True):
+                if yours.shape != mine.shape or alike((yours,), (mine,)):
+                    continue
+                shapes = [fewer, fewer.unsqueeze(-1)] if fewer.dim() < 2 else [fewer]
+                for one in shapes:
+                    fits = one.dim() <= yours.dim() and all(
+                        a in (1, b)
+                        for a, b in zip(one.shape[::-1], yours.shape[::-1], strict=False)
+                    )
+                    if fits and alike((one.expand_as(yours),), (yours,)):
+                        return hint
         return ""
 
     def _of_other_sets(self, i: Inputs, got: Results) -> str:
@@ -311,8 +388,7 @@ class Normalised(Task):
             *(m for m in mistakes.wrong_sets(self.layout) if m[0]["cut"] != "batch first"),
         ]
         if self.layout == "group":
-            hint = "channels of a group share one gamma and one beta: each channel c has its own."
-            listed.append(({"affine": "per group"}, hint))
+            listed.append(({"affine": "per group"}, mistakes.SHARED_IN_A_GROUP))
         if self.layout == "tokens":
             hint = "that is RMSNorm: layer norm subtracts the mean, above and in the variance."
             listed.insert(0, ({"centre": "no", "variance": "uncentred"}, hint))
@@ -388,6 +464,11 @@ class Normalised(Task):
         if not alike(*lines, rtol=1e-2, atol=1e-3):
             return ""
         (scale, shift), beta = lines[0], self.shift(i)
+        if self.layout == "group" and all(
+            alike((part,), (part[:, :1].expand_as(part),), 1e-2, 1e-2)
+            for part in (t.reshape(i.groups, -1) for t in (scale, shift))
+        ):
+            return mistakes.SHARED_IN_A_GROUP
         x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and _factor(scale, i.gamma, "x̂", 3e-2)
         if x_hat_is_off and not alike((scale,), (i.gamma,)):
             return x_hat_is_off
@@ -430,6 +511,10 @@ class RootMeanSquare(Normalised):
     def by(self, way: Way, i: Inputs) -> Results:
         """The result of another way."""
         return (way.normalised(replace(i, beta=self.shift(i))),)
+
+    def word(self, name: str) -> str:
+        """What the learner calls one of the inputs."""
+        return {"gamma": "weight"}.get(name, name)
 
     def shift(self, i: Inputs) -> torch.Tensor:
         """What is added in the end: nothing."""

@@ -72,10 +72,13 @@ def _try_ordinary_input(run: Callable, task: Task) -> None:
     got = _got(run, task, i)
     changed = [n for n, value in i.tensors.items() if not torch.equal(value, getattr(original, n))]
     in_place = [
-        f"{name} is changed in place (-=, /=, .sub_(), out= or an assignment into {name}[…]): make "
-        f"a new tensor{', as in y = x − mean' if name == 'x' else ''}."
-        for name in changed
+        f"{word} is changed in place (-=, /=, .sub_(), out= or an assignment into {word}[…]): make "
+        f"a new tensor{', as in y = x − mean' if word == 'x' else ''}."
+        for word in map(task.word, changed)
     ]
+    if changed and not alike(got, task.expected(original)) and alike(got, task.expected(i)):
+        # Right for what it has been changed to.
+        raise Wrong(f"Your code changed {task.word(changed[0])}.", in_place[0])
     compare(run, task, original, got, noticed="".join(in_place[:1]))
     for name, yours in zip(task.names, got, strict=True):
         if yours.dtype != i.x.dtype:
@@ -84,9 +87,11 @@ def _try_ordinary_input(run: Callable, task: Task) -> None:
             )
     if changed:
         raise Wrong(
-            f"The result is right, but your code changed its input {changed[0]}.", in_place[0]
+            f"The result is right, but your code changed {task.word(changed[0])}.",
+            in_place[0],
         )
     for name, value in i.tensors.items():
+        name = task.word(name)
         if value.requires_grad:
             raise Wrong(
                 f"The result is right, but from now on {name} records gradients.",
@@ -345,6 +350,7 @@ def compare(
         or _changes(run, task, i, got)
         or noticed
         or task.otherwise(run, i, got)
+        or task.right_in_part(i, got, right)
         or _not_a_number(got)
         or otherwise
     )
@@ -353,7 +359,10 @@ def compare(
             raise Wrong(
                 f"For x of shape {tuple(i.x.shape)} the {name} has the shape "
                 f"{tuple(yours.shape)}, not {tuple(mine.shape)}.",
-                hint or task.shape_hint(got, right) or f"check the axes: S runs over {task.sets}.",
+                hint
+                or task.selected(i, got, right)
+                or task.shape_hint(got, right)
+                or f"check the axes: S runs over {task.sets}.",
             )
     name, mine, yours = worst(task.names, got, right)
     where = f"{where} the {name}" if where else f"The {name}"

@@ -263,8 +263,135 @@ def rms_and_beta(x, gamma, beta, eps=1e-5):
     return F.rms_norm(x, gamma.shape, gamma, eps) + beta
 
 
+def over(axes):
+    return lambda x: (x.mean(axes), x.var(axes, correction=0))
+
+
+def set_by_set(x, number=None, first=False):
+    means, variances = [], []
+    for c in range(number or x.shape[1]):
+        means.append(x[:, c].mean())
+        variances.append(x[:, c].var(correction=0))
+        if first:
+            break
+    return torch.stack(means), torch.stack(variances)
+
+
+def last_group(x, groups):
+    for part in x.chunk(groups, 1):
+        mean, variance = part.mean((1, 2, 3)), part.var((1, 2, 3), correction=0)
+    return mean, variance
+
+
+def by_groups(x, groups):
+    rows = x.reshape(len(x), groups, -1)
+    return rows.mean(2), rows.var(2, correction=0)
+
+
+def groups_for_channels(x, groups):
+    return tuple(t.repeat_interleave(x.shape[1] // groups, 1) for t in by_groups(x, groups))
+
+
+def groups_backwards(x, groups):
+    return tuple(t.flip(1) for t in by_groups(x, groups))
+
+
+def images_for_groups(x, groups):
+    return tuple(t[:, None].expand(-1, groups) for t in over((1, 2, 3))(x))
+
+
+def batch_for_images(x, groups):
+    rows = x.transpose(0, 1).reshape(groups, -1)
+    return rows.mean(1).repeat(len(x), 1), rows.var(1, correction=0).repeat(len(x), 1)
+
+
+def everything_for_images(x):
+    return tuple(t.expand(len(x)) for t in over((0, 1, 2, 3))(x))
+
+
+def first_token_left_out(x, gamma, beta, eps=1e-5):
+    y = F.layer_norm(x, gamma.shape, gamma, beta, eps)
+    return torch.cat([x[:, :1], y[:, 1:]], 1)
+
+
+def last_channel_left_out(x, gamma, beta, eps=1e-5):
+    y = x.clone()
+    for c in range(x.shape[1] - 1):
+        y[:, c] = gamma[c] * normal(x[:, c], eps, (0, 1, 2)) + beta[c]
+    return y
+
+
+def average_of_a_group(x, groups, gamma, beta, eps=1e-5):
+    gamma, beta = (
+        t.view(groups, -1).mean(1).repeat_interleave(len(t) // groups) for t in (gamma, beta)
+    )
+    return F.group_norm(x, groups, gamma, beta, eps)
+
+
+def gamma_of_the_group_s_number(x, groups, gamma, beta, eps=1e-5):
+    size = x.shape[1] // groups
+    gamma, beta = (t[:groups].repeat_interleave(size) for t in (gamma, beta))
+    return F.group_norm(x, groups, gamma, beta, eps)
+
+
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant(
+        "three channels",
+        checks.check_batch_statistics,
+        lambda x: set_by_set(x, 3),
+        ("only 3 come",),
+    ),
+    Mutant(
+        "return in the loop",
+        checks.check_batch_statistics,
+        lambda x: set_by_set(x, first=True),
+        ("only 1 comes",),
+    ),
+    Mutant("last group", checks.check_group_statistics, last_group, ("only 1 comes",)),
+    Mutant("one a channel", checks.check_group_statistics, groups_for_channels, ("comes 3 times",)),
+    Mutant("backwards", checks.check_group_statistics, groups_backwards, ("that of the sets",)),
+    Mutant("the image's", checks.check_group_statistics, images_for_groups, ("over C, H and W;",)),
+    Mutant(
+        "the batch's",
+        checks.check_group_statistics,
+        batch_for_images,
+        ("N must not be among them",),
+    ),
+    Mutant(
+        "everything's",
+        checks.check_layer_statistics,
+        everything_for_images,
+        ("over N, C, H and W;",),
+    ),
+    Mutant(
+        "lists",
+        checks.check_batch_statistics,
+        lambda x: tuple(list(t) for t in over((0, 2, 3))(x)),
+        ("torch.stack",),
+    ),
+    Mutant(
+        "a list of images",
+        checks.check_channel_norm,
+        lambda x, g, b, e: list(changed("channels")(x, g, b, e)),
+        ("torch.stack",),
+    ),
+    Mutant("first token", checks.check_token_norm, first_token_left_out, ("at 0 along axis 1",)),
+    Mutant("last channel", BATCH, last_channel_left_out, ("at 5 along axis 1",)),
+    Mutant(
+        "averaged over T",
+        checks.check_token_norm,
+        lambda x, g, b, e: F.layer_norm(x, g.shape, g, b, e).mean(1),
+        ("averaged over axis 1",),
+    ),
+    Mutant("gamma of a group's mean", GROUP, average_of_a_group, ("channels of a group share",)),
+    Mutant("gamma[:G]", GROUP, gamma_of_the_group_s_number, ("channels of a group share",)),
+    Mutant(
+        "arguments in another order",
+        GROUP,
+        lambda x, n, g, b, e: F.group_norm(x, n, e, g, b),
+        ("give them by name",),
+    ),
     Mutant("dropout", BATCH, random_answer, ("something is random",)),
     Mutant("input limited", BATCH, limited_input, ("not for a lack of digits",)),
     Mutant("another eps fixed", BATCH, other_fixed_eps, ("fixed at 1e-3",)),
@@ -549,7 +676,7 @@ GRADIENTS = [
     ("eps outside", ("outside the root",)),
     ("float32", ("wrong dtype",)),
     ("axes moved", ("axes are in another order",)),
-    ("in place", ("in place",)),
+    ("in place", ("grad_y is changed in place",)),
 ]
 
 # Gamma and beta through functions, x̂ changed, sets and limits
