@@ -94,7 +94,7 @@ END_MISTAKES: list[Mistake] = [
     ),
     *(
         ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps.")
-        for number in ("1e-5", "1e-3", "1e-6")
+        for number in ("1e-5", "1e-3", "1e-6", "1e-8")
     ),
     ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
     ({"eps": "double"}, "eps is added twice: once is enough."),
@@ -160,6 +160,13 @@ _OF_CUTS = {
     ),
     "rows": _MEMORY,
     "columns": _MEMORY,
+    "images last": (
+        "reshape(−1, n) takes every n-th value in memory. What is in an image comes behind it: "
+        "reshape(n, −1)."
+    ),
+    "overlapping": (
+        "the groups overlap: group g begins at channel g · C/G, x[:, g * size : (g + 1) * size]."
+    ),
     "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
     "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
     "moved to the front in parts": (
@@ -183,6 +190,36 @@ LONE_MISTAKES: list[Mistake] = [
     (
         {"order": "first set"},
         "the statistics of the first set serve all sets: each is normalised with its own.",
+    ),
+]
+EPS_ABOVE: Mistake = ({"eps": "above"}, "eps stands above the fraction bar: it is {} + eps.")
+OTHER_SPREADS: list[Mistake] = [
+    (
+        {"centre": centre, "divide": "range"},
+        "you divide by the largest minus the smallest value. A norm divides by the standard "
+        "deviation, sqrt(variance + eps), and subtracts the mean.",
+    )
+    for centre in ("least", "minus")
+] + [
+    (
+        {"centre": "no", "variance": "uncentred", "average": "sum of squares", "eps": eps},
+        "you divide by the length of the vector (its L2 norm). A norm subtracts the mean and "
+        "divides by the standard deviation, sqrt(variance + eps).",
+    )
+    for eps in ("inside", "root at least", "missing")
+]
+NORM_TWICE: Mistake = ({"affine": "norm twice"}, "all of it is done twice: once is enough.")
+FRESH: Mistake = (
+    {"order": "fresh"},
+    "the statistics are 0 and 1, those of a fresh layer in eval mode (training=False): take the "
+    "batch's own.",
+)
+OTHER_STATISTICS: list[Mistake] = [
+    ({"average": "of |x|"}, "that is the mean of |x|: values below 0 count as such."),
+    ({"average": "median"}, "that is the median: the mean is the sum divided by |S|."),
+    (
+        {"variance": "squared too late"},
+        "the distances are squared after they are averaged: square each, then average.",
     ),
 ]
 IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, _MEMORY)
@@ -213,6 +250,7 @@ def _other_sets(layout: str) -> list[Way]:
     special = {
         "batch": [Way((1,), "rows"), Way((1,), "moved to the front"), Way((0,), "columns")],
         "channels": [Way((1,), "columns"), Way((1,), "moved to the end"), Way((0,), "rows")],
+        "image": [Way((0,), "images last")],
         "group": [
             Way((2, 3, 4), "interleaved"),
             Way((0, 2, 3, 4), "neighbours"),
@@ -222,6 +260,7 @@ def _other_sets(layout: str) -> list[Way]:
             Way((1,), "groups last"),
             Way((2, 3, 4), "batch first"),
             Way((2,), "height first"),
+            Way((2, 3, 4), "overlapping"),
             Way((1,), "moved to the front in parts"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
         ],

@@ -297,7 +297,7 @@ class Statistics(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return mistakes.rare_mistakes(self.layout)
+        return [*mistakes.OTHER_STATISTICS, *mistakes.rare_mistakes(self.layout)]
 
     def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
         """The hint for what neither a known mistake nor something done afterwards explains."""
@@ -385,7 +385,11 @@ class Normalised(Task):
             *mistakes.END_MISTAKES,
             *mistakes.SHIFT_MISTAKES,
             # Joined as it was cut, "batch first" is right.
-            *(m for m in mistakes.wrong_sets(self.layout) if m[0]["cut"] != "batch first"),
+            *(
+                m
+                for m in mistakes.wrong_sets(self.layout)
+                if m[0]["cut"] not in ("batch first", "overlapping")
+            ),
         ]
         if self.layout == "group":
             listed.append(({"affine": "per group"}, mistakes.SHARED_IN_A_GROUP))
@@ -396,9 +400,17 @@ class Normalised(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        lone = list(mistakes.LONE_MISTAKES)
+        change, hint = mistakes.EPS_ABOVE
+        lone = [
+            *mistakes.LONE_MISTAKES,
+            *mistakes.OTHER_SPREADS,
+            mistakes.NORM_TWICE,
+            (change, hint.format("variance")),
+        ]
         if self.layout in ("batch", "channels"):
             lone.append(mistakes.IN_MEMORY)
+        if self.layout == "batch":
+            lone.append(mistakes.FRESH)
         return [*lone, *mistakes.rare_mistakes(self.layout)]
 
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
@@ -576,4 +588,6 @@ class RootMeanSquare(Normalised):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return []
+        change, hint = mistakes.EPS_ABOVE
+        largest = "you divide by the largest |x|. RMSNorm divides by the root of the mean of x²."
+        return [(change, hint.format("mean of x²")), ({"divide": "largest"}, largest)]

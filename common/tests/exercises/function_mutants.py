@@ -334,8 +334,98 @@ def gamma_of_the_group_s_number(x, groups, gamma, beta, eps=1e-5):
     return F.group_norm(x, groups, gamma, beta, eps)
 
 
+def eps_above(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean + eps) / variance.sqrt(), gamma, beta, 1)
+
+
+def by_range(least):
+    def answer(x, gamma, beta, eps=1e-5):
+        low, high = x.amin((0, 2, 3), True), x.amax((0, 2, 3), True)
+        centre = low if least else x.mean((0, 2, 3), keepdim=True)
+        return affine((x - centre) / (high - low + eps), gamma, beta, 1)
+
+    return answer
+
+
+def by_length(x, gamma, beta, eps=1e-5):
+    return affine(F.normalize(x, dim=1, eps=eps), gamma, beta, 1)
+
+
+def token_length(x, gamma, beta, eps=1e-5):
+    return gamma * x / torch.sqrt(x.square().sum(-1, keepdim=True) + eps) + beta
+
+
+def norm_twice(x, gamma, beta, eps=1e-5):
+    for _ in range(2):
+        x = affine(normal(x, eps, (0, 2, 3)), gamma, beta, 1)
+    return x
+
+
+def in_eval_mode(x, gamma, beta, eps=1e-5):
+    return affine(torch.nn.BatchNorm2d(x.shape[1], eps).eval().to(x.dtype)(x), gamma, beta, 1)
+
+
+def with_fresh_statistics(x, gamma, beta, eps=1e-5):
+    c = x.shape[1]
+    return F.batch_norm(x, torch.zeros(c), torch.ones(c), gamma, beta, False, 0.1, eps)
+
+
+def medians(x):
+    rows = x.transpose(0, 1).flatten(1)
+    return rows.median(1)[0], rows.var(1, correction=0)
+
+
+def image_medians(x):
+    return x.flatten(1).median(1)[0], x.var((1, 2, 3), correction=0)
+
+
+def overlapping_groups(x, groups):
+    size = x.shape[1] // groups
+    parts = [torch.var_mean(x[:, g : g + size], (1, 2, 3), correction=0) for g in range(groups)]
+    return torch.stack([m for _, m in parts], 1), torch.stack([v for v, _ in parts], 1)
+
+
+def images_last(x):
+    rows = x.reshape(-1, len(x))
+    return rows.mean(0), rows.var(0, correction=0)
+
+
+def squared_too_late(axes):
+    def answer(x):
+        mean = x.mean(axes, keepdim=True)
+        return mean.flatten(), (x - mean).abs().mean(axes).square()
+
+    return answer
+
+
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant("eps above the bar", BATCH, eps_above, ("above the fraction bar",)),
+    Mutant("least and largest", BATCH, by_range(True), ("minus the smallest",)),
+    Mutant("mean and range", BATCH, by_range(False), ("minus the smallest",)),
+    Mutant("F.normalize", checks.check_channel_norm, by_length, ("length of the vector",)),
+    Mutant("length of a token", checks.check_token_norm, token_length, ("length of the vector",)),
+    Mutant("done twice", BATCH, norm_twice, ("done twice",)),
+    Mutant("a layer in eval mode", BATCH, in_eval_mode, ("those of a fresh layer",)),
+    Mutant("fresh statistics", BATCH, with_fresh_statistics, ("those of a fresh layer",)),
+    Mutant("medians", checks.check_batch_statistics, medians, ("that is the median",)),
+    Mutant("medians", checks.check_layer_statistics, image_medians, ("that is the median",)),
+    Mutant(
+        "mean of |x|",
+        checks.check_batch_statistics,
+        lambda x: (x.abs().mean((0, 2, 3)), x.var((0, 2, 3), correction=0)),
+        ("the mean of |x|",),
+    ),
+    Mutant("overlap", checks.check_group_statistics, overlapping_groups, ("the groups overlap",)),
+    Mutant("images last", checks.check_layer_statistics, images_last, ("every n-th value",)),
+    *(
+        Mutant("squared too late", check, squared_too_late(axes), ("squared after they are",))
+        for check, axes in (
+            (checks.check_batch_statistics, (0, 2, 3)),
+            (checks.check_layer_statistics, (1, 2, 3)),
+        )
+    ),
     Mutant(
         "three channels",
         checks.check_batch_statistics,
@@ -592,6 +682,9 @@ RMS = [
     ("1 added to the weight", lambda x, w, e: rms()(x, 1 + w, e), ("has 1 added",)),
     ("divided by the weight", lambda x, w, e: rms()(x, 1 / w, e), ("weight divides",)),
     ("absolute weight", lambda x, w, e: rms()(x, w.abs(), e), ("loses its sign",)),
+    ("eps above", lambda x, w, e: w * (x + e) / x.square().mean(2, True).sqrt(), ("above the",)),
+    ("largest value", lambda x, w, e: w * x / (x.abs().amax(2, True) + e), ("largest |x|",)),
+    ("eps of 1e-8", lambda x, w, e: F.rms_norm(x, w.shape, w, 1e-8), ("fixed at 1e-8",)),
     ("weight along T", lambda x, w, e: rms()(x, w.view(1, -1, 1), e), ("fits as it is",)),
 ]
 
@@ -607,7 +700,8 @@ def backward(change="", axes=(0, 2, 3)):
 
         def mean(t):
             total = t.sum(axes, keepdim=True)
-            return total if change == "sums" else total * total.numel() / t.numel()
+            parts = {"sums": 1, "by N": len(x), "by H · W": x[0, 0].numel()}
+            return total / parts.get(change, t.numel() // total.numel())
 
         variance = x.var(axes, correction=int(change == "unbiased"), keepdim=True)
         root = torch.sqrt(variance + (0 if change == "eps missing" else eps))
@@ -630,6 +724,8 @@ def backward(change="", axes=(0, 2, 3)):
             "not divided": lambda: g - first - second,
             "centred": lambda: (g - first - centred * mean(g * centred)) / root,
             "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
+            "x̂ not centred": lambda: (g - first - x / root * mean(g * x / root)) / root,
+            "sum of y": lambda: 0 * g,
             "x": lambda: (g - first - x * mean(g * x)) / root,
             "no x̂ inside": lambda: (g - first - x_hat * first) / root,
             "no x̂ in front": lambda: (g - first - mean(g * x_hat)) / root,
@@ -671,6 +767,10 @@ GRADIENTS = [
     ("gamma on one path", ("on the paths",)),
     ("gamma twice", ("gamma counts twice",)),
     ("sums", ("sums stand where means",)),
+    ("by N", ("are divided by N:",)),
+    ("by H · W", ("are divided by H · W:",)),
+    ("x̂ not centred", ("in x̂ the mean is not",)),
+    ("sum of y", ("0 everywhere",)),
     ("unbiased", ("unbiased",)),
     ("eps missing", ("eps is missing",)),
     ("eps outside", ("outside the root",)),

@@ -421,6 +421,52 @@ class OtherNames(nn.Module):
         return self.norm(x)
 
 
+class StatisticsOfTheOutput(RightBatchNorm):
+    affine = True
+
+    def forward(self, x):
+        y = super().forward(x)
+        if self.training:
+            size = x.numel() // x.shape[1]
+            self.running_mean, self.running_var = self.before
+            of = y if self.affine else self.normalised(x, *self.statistics(x))
+            super().update(*two_pass(fold(of, "batch")), size)
+        return y
+
+    def update(self, mean, variance, size):
+        self.before = self.running_mean, self.running_var
+
+
+class StatisticsOfTheNormal(StatisticsOfTheOutput):
+    affine = False
+
+
+class AroundTheOldMean(RightBatchNorm):
+    def update(self, mean, variance, size):
+        old = self.running_mean
+        super().update(mean, variance + (mean - old).square(), size)
+
+
+class AroundTheNewMean(RightBatchNorm):
+    def update(self, mean, variance, size):
+        new = self.moved(self.running_mean, mean.detach())
+        super().update(mean, variance + (mean - new).square(), size)
+
+
+class CorrectedLikeAdam(RightBatchNorm):
+    steps = 0
+
+    def update(self, mean, variance, size):
+        self.steps += 1
+        super().update(mean, variance, size)
+
+    def normalised(self, x, mean, variance):
+        if not self.training:
+            share = 1 - (1 - self.momentum) ** self.steps
+            mean, variance = mean / share, variance / share
+        return super().normalised(x, mean, variance)
+
+
 class OwnNames(nn.Module):
     def __init__(self, channels, eps=1e-5, momentum=0.1):
         super().__init__()
@@ -760,6 +806,11 @@ BATCH_NORMS = [
     ("graph kept in the running statistics", GraphKept, ("no_grad", "detach")),
     ("size of S as a number", FixedBatchSize, ("running_var",)),
     ("running statistics are no buffers", NoBuffers, ("neither saved nor moved",)),
+    ("statistics of the output", StatisticsOfTheOutput, ("comes out of the norm",)),
+    ("statistics of x̂", StatisticsOfTheNormal, ("comes out of the norm",)),
+    ("around the old running mean", AroundTheOldMean, ("distances from the running mean",)),
+    ("around the new running mean", AroundTheNewMean, ("distances from the running mean",)),
+    ("corrected like Adam", CorrectedLikeAdam, ("as Adam does",)),
     ("a layer inside", OtherNames, ("belongs to a layer inside",)),
     ("other names", OwnNames, ("keep the stub's __init__",)),
     ("one state for all in eval", SharedInEval, ("another one has moved",)),
