@@ -121,7 +121,7 @@ def _compare_loaded(
     for other, hint in known:
         if all(alike((loaded[n],), (v,)) for n, v in other.items() if v.dim()):
             raise Wrong(f"In another order than it should be: {', '.join(wrong)}.", hint)
-    left, found = list(wrong), []
+    left, found = list(wrong), _exchanged(loaded, right, wrong)
     for other, what, way_out in _kinds(loaded, state, before, order):
         names = [n for n in left if n in other and alike((loaded[n],), (other[n],))]
         left = [name for name in left if name not in names]
@@ -132,6 +132,18 @@ def _compare_loaded(
         " And ".join(found)
         or "go through the names of the state: which axis of each tensor counts these channels?",
     )
+
+
+def _exchanged(
+    loaded: dict[str, torch.Tensor], right: dict[str, torch.Tensor], wrong: Sequence[str]
+) -> list[str]:
+    """What holds the values of another name."""
+    return [
+        f"{name} holds what belongs to {other}."
+        for name in wrong
+        for other, value in right.items()
+        if other != name and value.dim() and alike((loaded[name],), (value,))
+    ]
 
 
 def _kinds(

@@ -16,7 +16,7 @@ from common.exercises.inputs import LAYOUTS, Inputs, alike, as_tensors, sample
 from common.exercises.learner import Learner
 from common.exercises.mistakes import Mistake
 from common.exercises.verdict import Wrong
-from common.exercises.ways import RIGHT_WAY, Way, cut_channels
+from common.exercises.ways import RIGHT_WAY, Way, cut_channels, listed
 
 Results = tuple[torch.Tensor, ...]
 
@@ -174,21 +174,20 @@ class Task:
         return ""
 
     def right_in_part(self, i: Inputs, got: Results, right: Results) -> str:
-        """The hint for a result that is wrong at one place of an axis, or right at one; else ""."""
+        """The hint for a result that is wrong at some places of an axis alone; else ""."""
         for yours, mine in zip(got, right, strict=True):
             if yours.shape != mine.shape or alike((yours,), (mine,)):
                 continue
             off = ~torch.isclose(yours.detach().double(), mine.double(), 1e-3, 1e-4)
-            for axis, length in enumerate(mine.shape):
-                if length < 3:
-                    continue
-                wrong = off.movedim(axis, 0).flatten(1).any(1)
-                for many, one, other in ((wrong, "wrong", "right"), (~wrong, "right", "wrong")):
-                    if int(many.sum()) == 1:
-                        return (
-                            f"at {int(many.nonzero())} along axis {axis} it is {one}, everywhere "
-                            f"else {other}: does a loop or a slice leave something out?"
-                        )
+            for axis in range(mine.dim()):
+                share = off.movedim(axis, 0).flatten(1).double().mean(1)
+                wrong, is_right = share > 0.5, share == 0
+                if wrong.any() and is_right.any() and bool((wrong | is_right).all()):
+                    places = [str(k) for k in wrong.nonzero()[:, 0].tolist()]
+                    return (
+                        f"wrong at {listed(places)} along axis {axis}, and right everywhere else: "
+                        "does a loop or a slice leave something out, or end too early?"
+                    )
         return ""
 
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
@@ -309,6 +308,14 @@ class Statistics(Task):
                     or _made_of(yours, mine, f"the {name}")
                 )
         return ""
+
+    def selected(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a part of the right values, or for more than there should be; else ""."""
+        for yours, one in zip(got, self.right_way.statistics(i.x, i.groups), strict=True):
+            large = yours.shape == i.x.shape and one.dim() == yours.dim()
+            if large and alike((yours,), (one.expand_as(yours),)):
+                return "each value of x has got its set's: one for each set is asked for."
+        return super().selected(i, got, right)
 
     def _spread_out(self, i: Inputs, got: Results) -> str:
         """The hint for statistics of fewer sets, each of which serves several; else ""."""

@@ -216,6 +216,10 @@ def cross_entropy_by_hand(z, y):
 EPOCHS = [
     ("uphill", epoch(loss=lambda z, y: -F.cross_entropy(z, y)), ("sign of the loss",)),
     ("all of class 0", epoch(loss=lambda z, y: F.cross_entropy(z, 0 * y)), ("own labels",)),
+    ("no labels", epoch(loss=lambda z, y: z.mean()), ("own labels",)),
+    ("squares", epoch(loss=lambda z, y: z.square().mean()), ("own labels",)),
+    ("labels as numbers", epoch(loss=lambda z, y: F.mse_loss(z[:, 0], y.float())), ("own labels",)),
+    ("relu first", epoch(loss=lambda z, y: F.cross_entropy(z.relu(), y)), ("no relu",)),
     ("labels of others", epoch(loss=lambda z, y: F.cross_entropy(z, y.roll(1))), ("own labels",)),
     ("two softmaxes", epoch(loss=lambda z, y: F.cross_entropy(z.softmax(1), y)), ("no softmax",)),
     ("a sigmoid first", epoch(loss=lambda z, y: F.cross_entropy(z.sigmoid(), y)), ("no sigmoid",)),
@@ -359,11 +363,17 @@ ESTIMATES = [
     ("parameters stopped", parameters_stopped, ("and leaves the parameters",)),
     ("gamma stopped", gamma_stopped, ("and leaves the parameters",)),
     ("tracking switched off", tracking_switched_off, ("only the running statistics",)),
-    ("last batch left out", estimate(stop=-1), ("the last batch is left out",)),
+    ("last batch left out", estimate(stop=-1), ("only 1, 2 and 3 count",)),
+    (
+        "every second batch",
+        lambda network, batches: estimate()(network, batches[::2]),
+        ("only 1 and 3 count",),
+    ),
+    ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
     (
         "first batch left out",
         lambda network, batches: estimate()(network, batches[1:]),
-        ("the first batch is left out",),
+        ("only 2, 3 and 4 count",),
     ),
     ("three rounds", estimate_in_rounds, ("are the old statistics",)),
     ("half and half", estimate_by_half, ("are the old statistics",)),
@@ -614,6 +624,12 @@ def load_and_clear(network, state, order):
     nn.init.zeros_(network.head.bias)
 
 
+def load_exchanged(network, state, order):
+    load()(network, state, order)
+    norm = network.norm
+    norm.running_mean, norm.running_var = norm.running_var.clone(), norm.running_mean.clone()
+
+
 def load_its_own(network, state, order):
     load()(network, network.state_dict(), order)
 
@@ -649,6 +665,7 @@ CROSSED = [
     ("backwards", load_backwards, ("in yet another order",)),
     ("head's bias, too", turn_bias, ("in yet another order: head.bias",)),
     ("reset afterwards", load_and_reset, ("nothing is reset",)),
+    ("statistics exchanged", load_exchanged, ("norm.running_mean holds what belongs",)),
     ("bias lost", load_and_clear, ("go through the names",)),
     ("its own values", load_its_own, ("not from network.state_dict()",)),
     ("a copy", load_a_copy, ("no copy",)),
@@ -694,6 +711,7 @@ REPAIRED = [
             nn.CrossEntropyLoss(label_smoothing=0.2),
             F.multi_margin_loss,
             lambda z, y: F.cross_entropy(z.log_softmax(1), y),
+            lambda z, y: F.binary_cross_entropy_with_logits(z, F.one_hot(y, 3).float()),
             lambda z, y: F.mse_loss(z.softmax(1), F.one_hot(y, 3).float()),
         )
     ),

@@ -321,6 +321,12 @@ def last_channel_left_out(x, gamma, beta, eps=1e-5):
     return y
 
 
+def second_group_left_out(x, groups, gamma, beta, eps=1e-5):
+    size = x.shape[1] // groups
+    y = F.group_norm(x, groups, gamma, beta, eps)
+    return torch.cat([y[:, :size], x[:, size:]], 1)
+
+
 def average_of_a_group(x, groups, gamma, beta, eps=1e-5):
     gamma, beta = (
         t.view(groups, -1).mean(1).repeat_interleave(len(t) // groups) for t in (gamma, beta)
@@ -466,8 +472,17 @@ FUNCTIONS = [
         lambda x, g, b, e: list(changed("channels")(x, g, b, e)),
         ("torch.stack",),
     ),
-    Mutant("first token", checks.check_token_norm, first_token_left_out, ("at 0 along axis 1",)),
-    Mutant("last channel", BATCH, last_channel_left_out, ("at 5 along axis 1",)),
+    Mutant(
+        "first token", checks.check_token_norm, first_token_left_out, ("wrong at 0 along axis 1",)
+    ),
+    Mutant("second group", GROUP, second_group_left_out, ("wrong at 3, 4 and 5 along axis 1",)),
+    Mutant(
+        "as large as x",
+        checks.check_batch_statistics,
+        lambda x: tuple(t[:, None, None].expand_as(x) for t in over((0, 2, 3))(x)),
+        ("one for each set",),
+    ),
+    Mutant("last channel", BATCH, last_channel_left_out, ("wrong at 5 along axis 1",)),
     Mutant(
         "averaged over T",
         checks.check_token_norm,
