@@ -15,8 +15,9 @@ from common.exercises.errors import hint_for
 from common.exercises.inputs import LAYOUTS, Inputs, alike, as_tensors, sample
 from common.exercises.learner import Learner
 from common.exercises.mistakes import Mistake
+from common.exercises.traces import done_to, factor, made_of, rearranged, selected
 from common.exercises.verdict import Wrong
-from common.exercises.ways import RIGHT_WAY, Way, cut_channels, listed
+from common.exercises.ways import RIGHT_WAY, Way, cut_channels
 
 Results = tuple[torch.Tensor, ...]
 
@@ -145,115 +146,13 @@ class Task:
     def selected(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a part of the right values, or for more than there should be; else ""."""
         pairs = zip(got, right, strict=True)
-        yours, mine = next((a, b) for a, b in pairs if a.shape != b.shape)
-        for axis, length in enumerate(mine.shape):
-            rows = yours.unsqueeze(axis) if yours.dim() == mine.dim() - 1 else yours
-            if rows.dim() != mine.dim() or not rows.shape[axis] or not length:
-                continue
-            many = rows.shape[axis]
-            for start in range(length - many + 1):
-                if many < length and alike((rows,), (mine.narrow(axis, start, many),)):
-                    return (
-                        f"of the {length} along axis {axis} only {many} come{'s' * (many == 1)} "
-                        "back: does a loop return in its first round, keep its last one alone, or "
-                        "count to a number of your own?"
-                    )
-            if many > length and many % length == 0:
-                times = many // length
-                if any(
-                    alike((rows,), (more,))
-                    for more in (
-                        mine.repeat_interleave(times, axis),
-                        torch.cat([mine] * times, axis),
-                    )
-                ):
-                    return f"each value comes {times} times along axis {axis}: once is asked for."
-            for what, reduced in (("averaged", mine.mean(axis)), ("summed", mine.sum(axis))):
-                if alike((yours,), (reduced,)):
-                    return f"the right values, {what} over axis {axis}: leave that out."
-        return ""
-
-    def right_in_part(self, i: Inputs, got: Results, right: Results) -> str:
-        """The hint for a result that is wrong at some places of an axis alone; else ""."""
-        for yours, mine in zip(got, right, strict=True):
-            if yours.shape != mine.shape or alike((yours,), (mine,)):
-                continue
-            off = ~torch.isclose(yours.detach().double(), mine.double(), 1e-3, 1e-4)
-            for axis in range(mine.dim()):
-                share = off.movedim(axis, 0).flatten(1).double().mean(1)
-                wrong, is_right = share > 0.5, share == 0
-                if wrong.any() and is_right.any() and bool((wrong | is_right).all()):
-                    places = [str(k) for k in wrong.nonzero()[:, 0].tolist()]
-                    return (
-                        f"wrong at {listed(places)} along axis {axis}, and right everywhere else: "
-                        "does a loop or a slice leave something out, or end too early?"
-                    )
-        return ""
+        return selected(*next((a, b) for a, b in pairs if a.shape != b.shape))
 
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a right result that something was done to; else ""."""
         if alike(got[:1], (i.x,)):
             return "x comes back as it is."
-        return next(filter(None, map(_done_to, got, right)), "")
-
-
-def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") -> str:
-    """The hint that says what was done to the right values; else ""."""
-    if yours.shape != mine.shape or alike((yours,), (mine,)):
-        return ""
-    if _rearranged(yours, mine):
-        for order in itertools.permutations(range(mine.dim())):
-            if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
-                return mistakes.MISPLACED
-    rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
-    if any(alike((one,), (yours,)) for one in rounded):
-        return f"{what} is rounded: keep all its digits."
-    for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
-        if alike((function(mine),), (yours,)):
-            return f"{what} goes through {function.__name__}: leave it as it is."
-    if not yours.isfinite().all():
-        return ""
-    limits = yours.min(), yours.max()
-    if limits[1] - limits[0] > 1e-3 and alike((mine.clamp(*limits),), (yours,)):
-        return f"{what} is clamped: it may be as large as it comes out."
-    filled = yours != 0
-    if filled.any() and not filled.all() and alike((mine * filled,), (yours,)):
-        return (
-            "a part of the result is right and the rest is 0: is it made anew in each round of a "
-            "loop, or does the loop end too early?"
-        )
-    return ""
-
-
-def _rearranged(yours: torch.Tensor, mine: torch.Tensor) -> bool:
-    """Whether the values are the right ones, in whatever order."""
-    if yours.numel() != mine.numel():
-        return False
-    return alike((yours.flatten().sort()[0],), (mine.flatten().sort()[0],), atol=1e-3)
-
-
-def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
-    """The hint for a statistic with another sign, a logarithm or a factor; else ""."""
-    if yours.shape != mine.shape:
-        return ""
-    if alike((yours,), (-mine,)):
-        return f"the sign of {what} is wrong."
-    if _rearranged(yours, mine):
-        return f"the right values of {what}, in another order: keep that of the sets."
-    if alike((yours,), (mine.log(),)):
-        return f"that is the logarithm of {what}."
-    return _factor(yours, mine, what)
-
-
-def _factor(yours: torch.Tensor, mine: torch.Tensor, what: str, rtol: float = 1e-3) -> str:
-    """The hint for values that are right but for one factor; else ""."""
-    factor = float((yours * mine).sum() / mine.square().sum())
-    if factor <= 0 or not alike((factor * mine,), (yours,), rtol):
-        return ""
-    return (
-        f"{what} is {factor:.4g} times what it should be, everywhere: is a factor or a divisor too "
-        "many, or missing?"
-    )
+        return next(filter(None, map(done_to, got, right)), "")
 
 
 def _without_ones(shape: torch.Size) -> list[int]:
@@ -305,7 +204,7 @@ class Statistics(Task):
                 return (
                     self._of_other_sets(i, got)
                     or self._spread_out(i, got)
-                    or _made_of(yours, mine, f"the {name}")
+                    or made_of(yours, mine, f"the {name}")
                 )
         return ""
 
@@ -430,7 +329,7 @@ class Normalised(Task):
             return "x itself is added to the result."
         (x_hat,) = self.by(replace(self.right_way, affine="missing"), i)
         gamma, beta = i.per_value(i.gamma), i.per_value(self.shift(i))
-        return _done_to((y - beta) / gamma, x_hat, "x̂") or self._misplaced(y, x_hat, gamma, beta, i)
+        return done_to((y - beta) / gamma, x_hat, "x̂") or self._misplaced(y, x_hat, gamma, beta, i)
 
     def shift(self, i: Inputs) -> torch.Tensor:
         """What is added in the end."""
@@ -440,7 +339,7 @@ class Normalised(Task):
         """The hint for a right gamma · x̂ and a beta along another axis; else ""."""
         beta = i.per_value(self.shift(i)).expand_as(y)
         rest = y - i.per_value(i.gamma) * x_hat
-        if _rearranged(rest, beta):
+        if rearranged(rest, beta):
             return "gamma · x̂ is right. But beta reaches the wrong places: which axis is it for?"
         return ""
 
@@ -453,7 +352,7 @@ class Normalised(Task):
         i: Inputs,
     ) -> str:
         """The hint for an x̂ whose groups were not joined as they had been cut; else ""."""
-        if self.layout != "group" or not _rearranged((y - beta) / gamma, x_hat):
+        if self.layout != "group" or not rearranged((y - beta) / gamma, x_hat):
             return ""
         cut = cut_channels("neighbours", x_hat, i.groups)
         for order in itertools.permutations(range(cut.dim())):
@@ -488,7 +387,7 @@ class Normalised(Task):
             for part in (t.reshape(i.groups, -1) for t in (scale, shift))
         ):
             return mistakes.SHARED_IN_A_GROUP
-        x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and _factor(scale, i.gamma, "x̂", 3e-2)
+        x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and factor(scale, i.gamma, "x̂", 3e-2)
         if x_hat_is_off and not alike((scale,), (i.gamma,)):
             return x_hat_is_off
         found = []

@@ -23,6 +23,7 @@ from common.exercises.learner import Learner, is_stub, judge, line_of, told
 from common.exercises.mistakes import CONSTANT, DIGITS
 from common.exercises.search import explain
 from common.exercises.tasks import Results, Task
+from common.exercises.traces import wrong_places
 from common.exercises.verdict import Verdict, Wrong
 
 _DTYPE = (
@@ -350,7 +351,7 @@ def compare(
         or _changes(run, task, i, got)
         or noticed
         or task.otherwise(run, i, got)
-        or task.right_in_part(i, got, right)
+        or next(filter(None, map(wrong_places, got, right)), "")
         or _not_a_number(got)
         or otherwise
     )
