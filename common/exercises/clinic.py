@@ -426,11 +426,17 @@ def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
 
 
 def _share_of_the_old(got: torch.Tensor, means: torch.Tensor) -> str:
-    """The hint for a mean in which the old statistics still count, for whatever reason."""
+    """The hint for means that the old statistics still count in, or that are one number."""
     shares = (got - means.mean(0)) / (_STALE - means.mean(0))
-    if not 0.01 < float(shares.mean()) < 0.99 or float(shares.std()) > 0.02:
+    share = float(shares.mean())
+    if got.max() - got.min() < 1e-3 < float(got.abs().max()) < _STALE / 2:
+        return (
+            "one number stands for all channels: each channel has its own, those of what reaches "
+            "the norm, not of the images."
+        )
+    if not 0.01 < share < 0.99 or float(shares.std()) > 0.1 * share:
         return ""
     return (
-        f"{float(shares.mean()):.0%} of them are the old statistics: norm.reset_running_stats() "
+        f"{share:.0%} of them are the old statistics: norm.reset_running_stats() "
         "before the first batch, and momentum=None for the average of all."
     )

@@ -363,7 +363,15 @@ def estimate_by_half(network, batches):
     estimate(reset=False, momentum=0.5)(network, [torch.cat(batches)])
 
 
+def statistics_of_the_images(network, batches):
+    x = torch.cat(batches)
+    for norm in norms(network):
+        norm.running_mean.fill_(x.mean().item()), norm.running_var.fill_(x.var().item())
+    network.eval()
+
+
 ESTIMATES = [
+    ("of the images", statistics_of_the_images, ("one number stands for all",)),
     ("parameters stopped", parameters_stopped, ("and leaves the parameters",)),
     ("gamma stopped", gamma_stopped, ("and leaves the parameters",)),
     ("tracking switched off", tracking_switched_off, ("only the running statistics",)),
