@@ -139,6 +139,9 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
     if isinstance(error, TypeError) and _AXES_ONE_BY_ONE.search(line):
         return "several axes are one argument, a tuple: x.mean((1, 2)), not x.mean(1, 2)."
+    if "values to unpack" in text and re.search(r"\.(shape|size\(\))", line):
+        axes = "(B, T, D)" if layout == "tokens" else "(N, C, H, W)"
+        return f"a shape has as many parts as its tensor has axes: x has {axes} here."
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint

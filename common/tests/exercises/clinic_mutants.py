@@ -520,6 +520,13 @@ def squeezed(images, labels, size):
     return [(x.squeeze(0), y) for x, y in in_order(images, labels, size)]
 
 
+def joined_and_kept(images, labels, size):
+    batches = in_order(images, labels, size)
+    if len(batches) > 1 and len(batches[-1][0]) == 1:
+        batches[-2] = tuple(torch.cat(pair) for pair in zip(*batches[-2:], strict=True))
+    return batches
+
+
 def too_few_parts(images, labels, size):
     number = len(images) // size
     return list(zip(images.tensor_split(number), labels.tensor_split(number), strict=True))
@@ -531,6 +538,7 @@ def refused(images, labels, size):
 
 
 ONE = [
+    ("joined and kept", joined_and_kept, ("leaves the list",)),
     ("axis lost", squeezed, ("no squeeze",)),
     ("no part at all", too_few_parts, ("max(1, …)",)),
     ("refused", refused, ("torch.arange(9)",)),

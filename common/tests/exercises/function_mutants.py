@@ -309,6 +309,16 @@ def everything_for_images(x):
     return tuple(t.expand(len(x)) for t in over((0, 1, 2, 3))(x))
 
 
+def four_axes(x, gamma, beta, eps=1e-5):
+    _, c, _, _ = x.shape
+    return F.layer_norm(x, (c,), gamma, beta, eps)
+
+
+def three_axes(x, gamma, beta, eps=1e-5):
+    _, _, _ = x.size()
+    return x
+
+
 def first_token_left_out(x, gamma, beta, eps=1e-5):
     y = F.layer_norm(x, gamma.shape, gamma, beta, eps)
     return torch.cat([x[:, :1], y[:, 1:]], 1)
