@@ -5,14 +5,16 @@ Each `check_…` takes the learner's function or class, tries it on small inputs
 prints nothing of its own, and leaves PyTorch's random state and modes alone.
 
 - `batch_norm`, `group_norm`, `layer_norm`: the checks of each lesson
-- `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair
+- `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair; `epoch`: one of
+  the learner's, watched
 - `verdict`: what a check finds, and how it is shown; `table`: which hint each wrong answer gets
 - `trials`: what every answer goes through, from an ordinary input to odd sizes
 - `tasks`: what each exercise asks for; `gradient`: the same for a backward pass by hand
 - `layers`: what is asked of a layer's class; `running_statistics`: and of batch norm's
 - `predictions`: numbers to predict, and what the famous wrong answers give away
 - `mistakes`: the well-known mistakes with their hints, to be recognised on the same input; `ways`:
-  how they are computed; `running_mistakes`: those of running statistics
+  how they are computed; `search`: which of them, or which two, give the learner's result;
+  `running_mistakes`: those of running statistics; `traces`: what was done to right values
 - `errors`: what an error in the learner's code usually means
 - `learner`: running the learner's code: prints once, a time limit, the line that failed
 - `inputs`: what answers are tried on, and comparing results; `devices`: a pretended device

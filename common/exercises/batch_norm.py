@@ -89,6 +89,7 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
             {
                 (1 - mean) / unbiased**0.5: UNBIASED,
                 (1 - mean) / biased: "divide by the square root of the variance.",
+                -train: "the sign is wrong: 1 is less than the mean. (Or is it what 7 becomes?)",
                 evaluation: "that is eval mode: in train mode the batch's own statistics count.",
             },
             "in train mode: (1 − mean of the batch) / root of its variance.",
@@ -99,6 +100,7 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
             {
                 train: "in eval mode the running statistics take the place of the batch's.",
                 (1 - running_mean) / running_var: "divide by the square root of running_var.",
+                (7 - running_mean) / running_var**0.5: "that is what 7 becomes, not 1.",
                 1.0: "the running statistics moved in the training step before: 0 and 1 are gone.",
                 (1 - running_mean) / (0.9 + 0.1 * biased) ** 0.5: BIASED,
             },

@@ -6,6 +6,7 @@ statistics; those of batches and of loaded weights have files of their own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,12 +14,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common.exercises.epoch import Epoch
 from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
+from common.exercises.ways import listed
 
 _RUNNING = ("running_mean", "running_var")
 _TRACKED = 100  # batches that the stale statistics have seen
+_STALE = 20.0  # their mean, far from the batches'
 
 
 def check_frozen_statistics(freeze: Callable) -> Verdict:
@@ -31,7 +35,7 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
     def trials(learner: Learner) -> None:
         network = _Network()
         before = _state(network)
-        _must_not_be_copied(network, learner(network), "freeze(network)")
+        must_not_be_copied(network, learner(network), "freeze(network)")
         after = _state(network)
         if set(after) != set(before):
             raise Wrong(
@@ -78,16 +82,25 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             norm.requires_grad_(False)
         optimiser = torch.optim.SGD(network.parameters(), 0.1)
         dropout, awake = [], set()
+        called = []
         for norm in network.norms:
             norm.register_forward_hook(
                 lambda layer, *_: awake.add(layer) if layer.training else None
             )
         network.drop.register_forward_hook(lambda layer, *_: dropout.append(layer.training))
+        network.last.register_forward_hook(lambda layer, *_: called.append(layer))
         before = _state(network)
-        steps = _watch(network, optimiser)
-        learner(network, _labelled(3), optimiser)
+        batches = _labelled(3)
+        epoch = Epoch(network, network.last, optimiser, batches)
+        returned = learner(network, batches, optimiser)
+        must_not_be_copied(network, returned, "train_epoch(network, batches, optimiser)")
         if not dropout:
             raise Wrong("The network was never called.", "loop over the batches.")
+        if any(layer is not network.last for layer in called):
+            raise Wrong(
+                "A copy of the network was called.",
+                "train the network that is handed over: nobody else sees a copy.",
+            )
         if not all(dropout):
             raise Wrong(
                 "While it trained, dropout was in eval mode.",
@@ -98,12 +111,14 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             raise Wrong("While it trained, one of the two norms was in train mode.", _BLOCKS)
         if awake:
             raise Wrong("While it trained, a norm was in train mode.", _AFTER)
+        epoch.must_step_with_gradients()
         _compare_states(network, before)
         if len(dropout) != 3:
             raise Wrong(
                 f"3 batches were given, the network was called {_times(len(dropout))}.",
                 "one step a batch.",
             )
+        steps = epoch.steps
         if not steps:
             raise Wrong(
                 "The network has learnt, but not by the optimiser that was handed over.",
@@ -119,6 +134,7 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
                 "A step uses gradients of an earlier batch as well.",
                 "backward() adds to the gradients: optimiser.zero_grad() in every step.",
             )
+        epoch.must_learn_the_labels()
 
     return treat(train_epoch, trials, "Right: the norms stay frozen while the rest trains.")
 
@@ -135,13 +151,13 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         network = _Network()
         with torch.no_grad():
             for norm in network.norms:
-                norm.running_mean.fill_(20.0), norm.running_var.fill_(0.01)
+                norm.running_mean.fill_(_STALE), norm.running_var.fill_(0.01)
                 norm.num_batches_tracked.fill_(_TRACKED)
         batches = [x for x, _ in _labelled(4, shifts=(-0.6, 0.0, 0.2, 0.8))]
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
         momenta = [norm.momentum for norm in network.norms]
         returned = learner(network, batches)
-        _must_not_be_copied(network, returned, "re_estimate(network, batches)")
+        must_not_be_copied(network, returned, "re_estimate(network, batches)")
         _compare_estimates(network, batches)
         for name, parameter in network.named_parameters():
             if not torch.equal(parameter, before[name]):
@@ -150,6 +166,17 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
                     "no optimiser is needed here, and no reset of gamma and beta: "
                     "norm.reset_running_stats() resets the statistics alone.",
                 )
+        if not all(parameter.requires_grad for parameter in network.parameters()):
+            raise Wrong(
+                "The statistics are right, but parameters no longer learn: requires_grad=False.",
+                "nothing else is to change: torch.no_grad() keeps a forward pass from recording, "
+                "and leaves the parameters as they are.",
+            )
+        if not all(norm.track_running_stats and norm.affine for norm in network.norms):
+            raise Wrong(
+                "The statistics are right, but other settings of the norms have changed.",
+                "only the running statistics are to be renewed.",
+            )
         if [norm.momentum for norm in network.norms] != momenta:
             raise Wrong(
                 "The statistics are right, but the momentum of the layers has changed.",
@@ -216,29 +243,12 @@ def _state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def _watch(network: _Network, optimiser: torch.optim.Optimizer) -> list[bool]:
-    """A list that fills: of each step, whether its gradients are those of its batch alone."""
-    steps: list[bool] = []
-    of_batch: list[torch.Tensor] = []
-
-    def forward(layer: nn.Module, args: Any, output: torch.Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(lambda gradient: of_batch.append(gradient.sum(0)))
-
-    def step(*_: Any) -> None:
-        gradient = network.last.bias.grad
-        steps.append(gradient is None or not of_batch or alike((gradient,), (of_batch[-1],)))
-
-    network.last.register_forward_hook(forward)
-    optimiser.register_step_pre_hook(step)
-    return steps
-
-
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
-def _must_not_be_copied(network: nn.Module, returned: Any, call: str) -> None:
+def must_not_be_copied(network: nn.Module, returned: Any, call: str) -> None:
+    """Raise Wrong if the learner's function has returned another network."""
     if isinstance(returned, nn.Module) and returned is not network:
         raise Wrong(
             f"{call} returns another network.",
@@ -313,7 +323,10 @@ def _compare_states(network: _Network, before: dict[str, torch.Tensor]) -> None:
         )
     still = sorted(set(after) - of_norms - moved)
     if still:
-        raise Wrong(f"{', '.join(still)} no longer learns.", "only the norms are to stand still.")
+        raise Wrong(
+            f"{', '.join(still)} no longer learn{'' if still[1:] else 's'}.",
+            "only the norms are to stand still.",
+        )
 
 
 def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
@@ -335,16 +348,16 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
     deeper = network.block[1][0]
     if fits and float(deeper.running_mean.abs().max()) < 5:
         return
-    averaged = torch.full_like(got, 20.0)
+    averaged = torch.full_like(got, _STALE)
     for mean in means:
         averaged = 0.9 * averaged + 0.1 * mean
-    counted = (20.0 * _TRACKED + means.sum(0)) / (_TRACKED + len(means))
+    counted = (_STALE * _TRACKED + means.sum(0)) / (_TRACKED + len(means))
     from_zero = torch.zeros_like(got)
     for mean in means:
         from_zero = 0.9 * from_zero + 0.1 * mean
     hints = [
         (
-            torch.full_like(got, 20.0),
+            torch.full_like(got, _STALE),
             "they have not moved: only a forward pass in train mode moves them.",
         ),
         (
@@ -374,7 +387,11 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
             "batches through after it, and in train mode, network.train().",
         ),
     ]
-    hint = next((hint for mean, hint in hints if near(mean)), "")
+    hint = (
+        _exactly(got, means)
+        or next((hint for mean, hint in hints if near(mean)), "")
+        or _share_of_the_old(got, means)
+    )
     name, value, right = "running_mean", got[0], means.mean(0)[0]
     if near(means.mean(0)):
         name, value, right = "running_var", norm.running_var[0], variances.mean(0)[0]
@@ -385,4 +402,41 @@ def _compare_estimates(network: _Network, batches: list[torch.Tensor]) -> None:
         if not fits
         else "The first norm is right, the one inside the block still has its old statistics.",
         hint or "the mean over all batches, and of the old statistics nothing.",
+    )
+
+
+def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
+    """The hint for a plain mean of some batches, or one that moves with another momentum."""
+    every = range(len(means))
+    for number in range(2, len(means)):
+        for some in itertools.combinations(every, number):
+            if alike((got,), (means[list(some)].mean(0),)):
+                counted = listed([str(k + 1) for k in some])
+                return f"of the {len(means)} batches only {counted} count: go on through all."
+    for momentum in (0.01, 0.2, 0.3, 0.5, 0.9, 0.99):
+        moved = torch.zeros_like(got)
+        for mean in means:
+            moved = (1 - momentum) * moved + momentum * mean
+        if alike((got,), (moved,)):
+            return (
+                f"with momentum {momentum:g} the last batches weigh most, and the start a little. "
+                "momentum=None takes the average of all batches."
+            )
+    return ""
+
+
+def _share_of_the_old(got: torch.Tensor, means: torch.Tensor) -> str:
+    """The hint for means that the old statistics still count in, or that are one number."""
+    shares = (got - means.mean(0)) / (_STALE - means.mean(0))
+    share = float(shares.mean())
+    if got.max() - got.min() < 1e-3 < float(got.abs().max()) < _STALE / 2:
+        return (
+            "one number stands for all channels: each channel has its own, those of what reaches "
+            "the norm, not of the images."
+        )
+    if not 0.01 < share < 0.99 or float(shares.std()) > 0.1 * share:
+        return ""
+    return (
+        f"{share:.0%} of them are the old statistics: norm.reset_running_stats() "
+        "before the first batch, and momentum=None for the average of all."
     )

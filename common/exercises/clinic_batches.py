@@ -9,6 +9,8 @@ import torch
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
+_ON = "torch.randn(9, 3, 2, 2), torch.arange(9) // 3 and size 4"
+
 
 def check_mixed_batches(make_batches: Callable) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]` for images sorted by class.
@@ -36,10 +38,19 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
         if epochs[0] == epochs[1]:
             raise Wrong(
                 "Two epochs have the same order.",
-                "mix anew in each call: a seed set inside gives the same order every time.",
+                "mix anew in each call: a seed set inside, or a fixed step through the images, "
+                "gives the same order every time.",
+            )
+        # A random batch of 10 out of 4 classes holds 3.9 of them, and hardly ever 2.
+        classes = [len(set(y)) for batches in epochs for _, y in batches]
+        if sum(classes) < 3 * len(classes):
+            raise Wrong(
+                f"The batches hold {sum(classes) / len(classes):.1f} of the 4 classes on average.",
+                "sorted images that are only turned, reversed or mixed within a part stay among "
+                "their like: any image may come anywhere, torch.randperm(len(images)).",
             )
 
-    return treat(make_batches, trials, "Right: every batch is a sample of all classes.")
+    return treat(make_batches, trials, "Right: every batch is a sample of all classes.", _ON)
 
 
 def check_no_batch_of_one(make_batches: Callable) -> Verdict:
@@ -54,7 +65,13 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
             images, labels = _sorted_images(number)
             batches = _epoch(learner, images, labels, size)
             given = f"For {number} images in batches of {size}"
-            if any(len(y) == 1 for _, y in batches):
+            single = next((numbers[0] for numbers, y in batches if len(y) == 1), None)
+            if single is not None:
+                if sum(numbers.count(single) for numbers, _ in batches) > 1:
+                    raise Wrong(
+                        f"{given} one batch holds a single image, which is in another one as well.",
+                        "what joins another batch leaves the list: .pop() takes it out.",
+                    )
                 raise Wrong(
                     f"{given} one batch holds a single image.",
                     "1 × 1 feature maps of one image leave nothing to take a variance of. Drop a "
@@ -82,7 +99,8 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                     "use size: only where something is left over one batch may be of another.",
                 )
 
-    return treat(make_batches, trials, "Right: no batch of one, whatever the number of images.")
+    success = "Right: no batch of one, whatever the number of images."
+    return treat(make_batches, trials, success, _ON)
 
 
 def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,15 +128,34 @@ def _batches(given: object) -> list[tuple[list[int], list[int]]]:
     if given is None:
         raise Wrong("Your function returns nothing.", "is the return line missing?")
     try:
-        given = list(given)
-        if all(x.dim() == 1 and y.dim() == 4 for x, y in given) and given:
+        pairs = [(x, y) for x, y in given]
+        if all(x.dim() == 1 and y.dim() == 4 for x, y in pairs) and pairs:
             raise Wrong("The labels come before the images.", "return pairs (images, labels).")
-        return [(x[:, 0, 0, 0].int().tolist(), y.tolist()) for x, y in given]
+        for x, y in pairs:
+            _must_be_a_batch(x, y)
+        return [(x[:, 0, 0, 0].int().tolist(), y.tolist()) for x, y in pairs]
     except (TypeError, ValueError, IndexError, AttributeError):
         raise Wrong(
             "Your function does not return pairs of tensors.",
             "a list of (images (N, 3, H, W), labels (N,)), or a DataLoader.",
         ) from None
+
+
+def _must_be_a_batch(x: torch.Tensor, y: torch.Tensor) -> None:
+    if x.dim() == 4 and y.dim() == 1:
+        return
+    hint = "a batch is (images (N, 3, H, W), labels (N,))."
+    if x.dim() == 3:
+        hint = (
+            "a batch of one has its axis N, too (images[k : k + 1], no squeeze), and it takes "
+            "several images to make a batch: images[order[k : k + size]]."
+        )
+    elif x.dim() == 1:
+        hint = "are these the indices? The images themselves are images[indices]."
+    raise Wrong(
+        f"A pair holds tensors of shape {tuple(x.shape)} and {tuple(y.shape)}, which is no batch.",
+        hint,
+    )
 
 
 def _must_be_pairs(batches: list[tuple[list[int], list[int]]], labels: torch.Tensor) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from common.exercises.clinic import must_not_be_copied
 from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
@@ -23,18 +25,20 @@ def check_channels_in_order(load: Callable) -> Verdict:
     """
 
     def trials(learner: Learner) -> None:
-        order = [2, 0, 3, 1]
+        order = [2, 3, 1, 0]  # neither its inverse nor, applied twice, a simple turn
         source, network = _Crossed(1).eval(), _Crossed(2).eval()
         state = {name: value.clone() for name, value in source.state_dict().items()}
         given = {name: value.clone() for name, value in state.items()}
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        learner(network, given, order)
+        returned = learner(network, given, order)
+        must_not_be_copied(network, returned, "load(network, state, order)")
         x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
         _compare_loaded(network.eval(), source, state, before, order, x)
         if any(not torch.equal(given[name], value) for name, value in state.items()):
             raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
 
-    return treat(load, trials, "Right: every tensor's channels are where they belong.")
+    on = "two networks with a conv, a norm and a head"
+    return treat(load, trials, "Right: every tensor's channels are where they belong.", on)
 
 
 class _Crossed(nn.Module):
@@ -117,17 +121,82 @@ def _compare_loaded(
     for other, hint in known:
         if all(alike((loaded[n],), (v,)) for n, v in other.items() if v.dim()):
             raise Wrong(f"In another order than it should be: {', '.join(wrong)}.", hint)
-    kinds = [
+    left, found = list(wrong), _exchanged(loaded, right, wrong)
+    for other, what, way_out in _kinds(loaded, state, before, order):
+        names = [n for n in left if n in other and alike((loaded[n],), (other[n],))]
+        left = [name for name in left if name not in names]
+        if names:
+            found.append(f"{what}: {', '.join(names)}. So {way_out}")
+    raise Wrong(
+        f"Not as it should be: {', '.join(wrong)}.",
+        " And ".join(found)
+        or "go through the names of the state: which axis of each tensor counts these channels?",
+    )
+
+
+def _exchanged(
+    loaded: dict[str, torch.Tensor], right: dict[str, torch.Tensor], wrong: Sequence[str]
+) -> list[str]:
+    """What holds the values of another name."""
+    return [
+        f"{name} holds what belongs to {other}."
+        for name in wrong
+        for other, value in right.items()
+        if other != name and value.dim() and alike((loaded[name],), (value,))
+    ]
+
+
+def _kinds(
+    loaded: dict[str, torch.Tensor],
+    state: dict[str, torch.Tensor],
+    before: dict[str, torch.Tensor],
+    order: list[int],
+) -> list[tuple[dict[str, torch.Tensor], str, str]]:
+    """What single tensors may have become: (their values, what that is, the way out)."""
+    inverse = [order.index(k) for k in range(len(order))]
+    return [
         (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
         (state, "still in the order of the file", "these channels must follow, too."),
         (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),
+        (_reordered(_reordered(state, order), order), "put in order twice", "once is enough."),
+        (
+            _reordered(before, order),
+            "the network's own values in another order",
+            "take them from state, not from network.state_dict().",
+        ),
+        (
+            {"norm.running_mean": torch.zeros(4), "norm.running_var": torch.ones(4)},
+            "as in a fresh norm",
+            "nothing is reset after loading.",
+        ),
+        *(
+            (
+                _turned(loaded, values, lambda name: 0 if name == "head.weight" else 1),
+                "moved along the wrong axis",
+                "the channels are axis 0, and 1 of head.weight.",
+            )
+            for values in (state, _reordered(state, order))
+        ),
+        (
+            _turned(loaded, state, lambda name: 1 if name == "head.weight" else 0),
+            "in yet another order",
+            "new = old[order], and what does not count these channels (head.bias) stays as it is.",
+        ),
     ]
-    for other, found, way_out in kinds:
-        names = [name for name in wrong if alike((loaded[name],), (other[name],))]
-        if names:
-            hint = f"{found}: {', '.join(names)}. So {way_out}"
-            raise Wrong(f"Not as it should be: {', '.join(wrong)}.", hint)
-    raise Wrong(
-        f"Not as it should be: {', '.join(wrong)}.",
-        "go through the names of the state: which axis of each tensor counts these channels?",
-    )
+
+
+def _turned(
+    loaded: dict[str, torch.Tensor],
+    state: dict[str, torch.Tensor],
+    axis_of: Callable[[str], int],
+) -> dict[str, torch.Tensor]:
+    """The loaded tensors that are those of a state with an axis in some other order."""
+    return {
+        name: loaded[name]
+        for name, value in state.items()
+        if axis_of(name) < value.dim()
+        and any(
+            alike((loaded[name],), (value.index_select(axis_of(name), torch.tensor(order)),))
+            for order in itertools.permutations(range(value.shape[axis_of(name)]))
+        )
+    }

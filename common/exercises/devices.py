@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
 from common.exercises.inputs import Inputs
@@ -53,14 +54,20 @@ class PretendedDevice(TorchFunctionMode):
         if away and name in ("__format__", "__repr__"):
             return func(args[0].as_subclass(torch.Tensor), *args[1:], **kwargs)
         if name not in _COPIES:
-            # Numbers (no axes) and indices may live on the CPU.
-            values = [t for t in _tensors((args, kwargs)) if t.dim() and t.is_floating_point()]
+            # Numbers (no axes) and indices may live on the CPU; what torch.func wraps (vjp, grad)
+            # does not say where it lives.
+            values = [
+                t
+                for t in _tensors((args, kwargs))
+                if t.dim() and t.is_floating_point() and not is_functorch_wrapped_tensor(t)
+            ]
             if len({isinstance(t, Elsewhere) for t in values}) > 1:
                 raise RuntimeError("expected all tensors on the same device")
         target = _target(name, args, kwargs)
         if target is None:
-            self.made_here |= not _tensors((args, kwargs))
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            self.made_here |= bool(_tensors(result)) and not _tensors((args, kwargs))
+            return result
         self.made_here |= target != _AWAY
         args = tuple("cpu" if _is_device(arg) else arg for arg in args)
         kwargs = {key: "cpu" if _is_device(arg) else arg for key, arg in kwargs.items()}

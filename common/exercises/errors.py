@@ -96,6 +96,29 @@ _ERRORS = [
         "super().__init__() comes first in __init__: only then can a layer hold parameters.",
     ),
     (
+        ("as parameter '",),
+        "a plain tensor cannot take a parameter's place: under torch.no_grad() its values go in by "
+        ".copy_(…), and a whole state by load_state_dict.",
+    ),
+    (
+        ('missing the required "forward"',),
+        "the method must be called forward, and be indented as a part of the class.",
+    ),
+    (
+        ("must be Tensor, not", "must be int, not", "must be float, not", "must be tuple of ints"),
+        "the arguments are in another order than that function's, or one is missing: give them by "
+        "name (weight=…, bias=…, eps=…).",
+    ),
+    (
+        ("not implemented for 'Long'", "not implemented for 'Int'"),
+        "whole numbers (labels, say) stand where others belong: are two arguments swapped?",
+    ),
+    (
+        ("must be larger than 0", "division by zero", "modulo by zero", "must not be zero"),
+        "a number becomes 0 there that counts or divides: // gives 0 where the divisor is larger. "
+        "max(1, …) is at least 1.",
+    ),
+    (
         ("Dimension out of range", "dim out of range"),
         "an axis is asked for that the tensor does not have: print its .shape in the line before.",
     ),
@@ -116,6 +139,9 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
     if isinstance(error, TypeError) and _AXES_ONE_BY_ONE.search(line):
         return "several axes are one argument, a tuple: x.mean((1, 2)), not x.mean(1, 2)."
+    if "values to unpack" in text and re.search(r"\.(shape|size\(\))", line):
+        axes = "(B, T, D)" if layout == "tokens" else "(N, C, H, W)"
+        return f"a shape has as many parts as its tensor has axes: x has {axes} here."
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint

@@ -24,13 +24,12 @@ class Backward:
     mean_path: float = 1.0  # the factor of mean(g)
     variance_path: float = 1.0  # the factor of x̂ · mean(g · x̂)
     gamma: str = "right"  # or "missing", "outside" (on the first path only), "divided", "squared"
-    average: str = "mean"  # or "sum", "unbiased"
+    average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
     divide: str = "root"  # or "variance", "no", "times"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
-    standardised: str = (
-        "right"  # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none"
-    )
+    # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred"
+    standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
         """The gradient of x, of shape (N, C, H, W)."""
@@ -41,7 +40,7 @@ class Backward:
         scale = {"missing": 1.0, "divided": 1 / gamma, "squared": gamma**2}.get(self.gamma, gamma)
         g = scale * i.grad
         on_paths = i.grad if self.gamma == "outside" else g
-        x_hat = (i.x - mean) / root
+        x_hat = (i.x if self.standardised == "not centred" else i.x - mean) / root
         inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
         outer = i.x - mean if self.standardised == "inner only" else inner
         second = outer * self._mean(on_paths * inner)
@@ -56,7 +55,9 @@ class Backward:
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         total = values.sum(self.axes, keepdim=True)
         size = values.numel() // total.numel()
-        return total / {"sum": 1, "unbiased": max(size - 1, 1)}.get(self.average, size)
+        n, _, h, w = values.shape
+        others = {"sum": 1, "unbiased": max(size - 1, 1), "N": n, "H · W": h * w}
+        return total / others.get(self.average, size)
 
 
 _PATHS = "A value of x moves y in three ways: by itself, through the mean and through the variance."
@@ -95,6 +96,13 @@ _MISTAKES: list[Mistake] = [
         {"average": "sum"},
         "sums stand where means belong: divide sum(g) and sum(g · x̂) by the size of S.",
     ),
+    *(
+        (
+            {"average": lengths},
+            f"sum(g) and sum(g · x̂) are divided by {lengths}: the size of S is N · H · W.",
+        )
+        for lengths in ("N", "H · W")
+    ),
     ({"average": "unbiased"}, "you divide by |S| − 1: mean(g) and mean(g · x̂) divide by |S|."),
     ({"divide": "variance"}, "you divide by variance + eps: by its square root, once."),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
@@ -109,7 +117,8 @@ _MISTAKES: list[Mistake] = [
     (
         {"standardised": "centred"},
         "the path through the variance has x − mean where x̂ belongs: that is divided by "
-        "sqrt(variance + eps), in both places.",
+        "sqrt(variance + eps), in both places (step by step: the derivative of 1 / sqrt(v) is "
+        "− ½ · v to the power of −3/2).",
     ),
     (
         {"standardised": "inner only"},
@@ -123,6 +132,7 @@ _MISTAKES: list[Mistake] = [
         {"standardised": "none"},
         "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
     ),
+    ({"standardised": "not centred"}, "in x̂ the mean is not subtracted: (x − mean) / sqrt(…)."),
     ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
 ]
 
@@ -171,6 +181,11 @@ class BatchNormGradient(Task):
         right = self.expected(i)[0]
         if alike(got, (-right,)):
             return "the sign is wrong: all of it is negative."
+        if alike(got, (torch.zeros_like(right),)):
+            return (
+                "0 everywhere: the sum of y does not depend on x. The gradient asked for is that "
+                "of the sum of grad_y · y, as in y.backward(grad_y)."
+            )
         gamma = i.per_value(i.gamma)
         if alike(got, (gamma * i.grad,)):
             return "that is the gradient of x̂: go on through the norm to x."

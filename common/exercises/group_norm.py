@@ -43,6 +43,8 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                     "4 is the number of groups, not of the channels in one. Or have you counted "
                     "the variances, too?"
                 ),
+                1: "each group of each image has a mean of its own.",
+                groups * c: "a mean is not one channel's: each group of each image has one.",
                 n * c: "that is instance norm: one mean for each channel of each image.",
             },
         ),
@@ -54,6 +56,8 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 h * w: "a group holds C/G = 8 channels, and S the pixels of all of them.",
                 c * h * w: "that is layer norm's S: a group holds only C/G = 8 channels.",
                 n * h * w: "that is batch norm's S.",
+                c // groups: "these are the channels of a group: S holds all their pixels.",
+                n * c * h * w: "that is the whole batch: S is one group of one image.",
                 groups * h * w: "4 is the number of groups; how many channels are in one?",
             },
         ),
@@ -66,6 +70,7 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "that is nn.LayerNorm([C, H, W]); here pixels share gamma and beta.",
                 2: "gamma and beta are not scalars: each channel has both.",
+                2 * n * c: "all images share gamma and beta.",
                 4 * c: "group norm has no running statistics, which would be no parameters either.",
             },
             PARAMETERS,

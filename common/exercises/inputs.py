@@ -5,6 +5,7 @@ Below both the mistakes and the trials, for both need them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,6 +88,11 @@ class Inputs:
 
 def sample(layout: str, shape: tuple[int, ...] | None = None, seed: int = 0) -> Inputs:
     """Values whose mean and spread differ from channel to channel and image to image."""
+    return _sample(layout, shape, seed).copy()
+
+
+@functools.cache
+def _sample(layout: str, shape: tuple[int, ...] | None, seed: int) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
     plan = LAYOUTS[layout]
     shape = shape or plan.shape
@@ -124,6 +130,11 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
             "Your function returns a list of numbers.",
             "stay with PyTorch's tensors: no numpy, no .item(), no .tolist().",
         )
+    if len(values) > 1 == len(names) and isinstance(value, list):
+        raise Wrong(
+            f"Your function returns a list of {len(values)} tensors.",
+            "torch.stack makes one tensor of them (torch.cat joins along an axis they have).",
+        )
     if len(values) != len(names):
         got = f"{len(values)} things" if len(values) > 1 else f"one {type(value).__name__}"
         raise Wrong(
@@ -131,6 +142,11 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
             f"return {', '.join(names)}",
         )
     for name, item in zip(names, values, strict=True):
+        if isinstance(item, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in item):
+            raise Wrong(
+                f"The {name} is a {type(item).__name__} of {len(item)} tensors.",
+                "torch.stack makes one tensor of them (torch.cat joins along an axis they have).",
+            )
         if not isinstance(item, torch.Tensor):
             raise Wrong(
                 f"The {name} is of type {type(item).__name__}, not a tensor.",
@@ -182,8 +198,11 @@ def difference(yours: torch.Tensor, mine: torch.Tensor) -> str:
     yours, mine = yours.detach().double(), mine.detach().double()
     # NaN counts as the largest difference of all.
     at = int((yours - mine).abs().nan_to_num(math.inf, math.inf).argmax())
-    position = tuple(int(k) for k in torch.unravel_index(torch.tensor(at), mine.shape))
-    return f"at {list(position)} it is {yours.flatten()[at]:.4g}, not {mine.flatten()[at]:.4g}"
+    position, rest = [], at
+    for length in reversed(mine.shape):
+        position.insert(0, rest % length)
+        rest //= length
+    return f"at {position} it is {yours.flatten()[at]:.4g}, not {mine.flatten()[at]:.4g}"
 
 
 def name_of_dtype(value: torch.Tensor) -> str:

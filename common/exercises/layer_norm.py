@@ -77,6 +77,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 2 * c: "every position (c, h, w) has its own gamma and beta, not every channel.",
                 2 * n * c * h * w: "the images of a batch share gamma and beta.",
                 2 * h * w: "channels do not share gamma and beta here.",
+                2 * (c + h + w): "as many as there are positions: a product, not a sum.",
             },
             PARAMETERS,
         ),

@@ -123,7 +123,7 @@ class LayerTask(Normalised):
         for name, start in AFFINE.items():
             value = getattr(layer, name, None)
             if name not in parameters:
-                raise Wrong(*_no_parameter(layer, name, value))
+                raise Wrong(*self.no_parameter(layer, name, value))
             if not value.requires_grad:
                 raise Wrong(
                     f"The parameter {name} has requires_grad=False.",
@@ -144,6 +144,34 @@ class LayerTask(Normalised):
                 "gamma and beta are all that is learnt. What is not learnt is no nn.Parameter.",
             )
 
+    def no_parameter(self, layer: nn.Module, name: str, value: Any) -> tuple[str, str]:
+        """Symptom and hint for a parameter that the layer itself does not hold."""
+        letter = {"weight": "gamma", "bias": "beta"}[name]
+        symptom = f"The layer has no parameter called {name}."
+        inner = {n: p for n, p in layer.named_parameters() if n.endswith(f".{name}")}
+        if inner:
+            return symptom, (
+                f"{', '.join(inner)} belongs to a layer inside of yours: {letter} is to be a "
+                f"parameter of your own, self.{name} = nn.Parameter(…) in __init__."
+            )
+        if value is None:
+            own = [n for n in layer._parameters if n not in AFFINE]
+            keep = "keep the stub's __init__ and its names: " if self.init_is_given else ""
+            other = (
+                f" Or does self.{' or self.'.join(own)} stand for it? Names count." if own else ""
+            )
+            return symptom, (
+                f"{keep}{letter} is self.{name}, an nn.Parameter that __init__ makes, once and "
+                f"directly in your layer.{other}"
+            )
+        what = "a buffer" if name in dict(layer.named_buffers()) else "a plain tensor"
+        if not isinstance(value, torch.Tensor):
+            what = f"of type {type(value).__name__}"
+        return (
+            f"{symptom} self.{name} is {what}.",
+            f"make {letter} learnable, or no optimiser will see it: self.{name} = nn.Parameter(…).",
+        )
+
     def extra(self, run: Callable) -> None:
         """Arguments by place, and two layers that share nothing."""
         learner, i = run.learner, sample(self.layout)
@@ -163,6 +191,10 @@ class LayerTask(Normalised):
                 "in the class or outside of it is shared by all layers.",
             )
 
+    def word(self, name: str) -> str:
+        """What the learner calls one of the inputs."""
+        return {"gamma": "self.weight", "beta": "self.bias"}.get(name, name)
+
     def hint(self, error: Exception, line: str) -> str:
         """What an error in the learner's code usually means here."""
         return hint_for(
@@ -181,23 +213,6 @@ def _ask_for_a_class(answer: Any) -> None:
             "class.",
             "hand over the class itself, a subclass of nn.Module, without calling it.",
         )
-
-
-def _no_parameter(layer: nn.Module, name: str, value: Any) -> tuple[str, str]:
-    letter = {"weight": "gamma", "bias": "beta"}[name]
-    symptom = f"The layer has no parameter called {name}."
-    if value is None:
-        return symptom, (
-            f"keep the stub's __init__ and its names: {letter} is self.{name}, learnable as an "
-            "nn.Parameter, directly in your layer."
-        )
-    what = "a buffer" if name in dict(layer.named_buffers()) else "a plain tensor"
-    if not isinstance(value, torch.Tensor):
-        what = f"of type {type(value).__name__}"
-    return (
-        f"{symptom} self.{name} is {what}.",
-        f"make {letter} learnable, or no optimiser will see it: self.{name} = nn.Parameter(…).",
-    )
 
 
 def of_inputs(layer: nn.Module, i: Inputs) -> None:

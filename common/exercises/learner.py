@@ -119,15 +119,21 @@ def judge(
     return verdict.show()
 
 
-def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
-    """Judge a function by what it does to a small network or a few images."""
+def treat(
+    answer: Any, trials: Callable[[Learner], None], success: str, on: str = "a small network"
+) -> Verdict:
+    """Judge a function by what it does to a small network or a few images.
+
+    on: what a learner may try it on.
+    """
 
     def seeded(learner: Learner) -> None:
-        torch.manual_seed(0)
+        # Of the CPU alone: that is where the networks are.
+        torch.default_generator.manual_seed(0)
         trials(learner)
 
     def hint(error: Exception, line: str) -> str:
-        return hint_for(error, line, "batch", "try your function on a small network in a new cell")
+        return hint_for(error, line, "batch", f"try your function on {on} in a new cell")
 
     return judge(answer, seeded, success, hint)
 

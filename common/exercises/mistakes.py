@@ -1,15 +1,14 @@
 """The well-known mistakes, each as a change of the right way and with the hint that names it.
 
-Where a result is wrong, the mistakes are computed on the same input, and the one, or the two
-together, that give the learner's numbers are named.
+Where a result is wrong, the mistakes are computed on the same input (`search`), and the one, or the
+two together, that give the learner's numbers are named.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +47,7 @@ MISPLACED = (
     "alone does not move them back. Undo the transpose or permute too."
 )
 _SHARED = "one gamma and one beta serve all channels: each channel c has its own."
+SHARED_IN_A_GROUP = "channels of a group share one gamma and one beta: each channel c has its own."
 _CHUNKS = (
     "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
     "reshape to (N, G, C/G, H, W)."
@@ -94,7 +94,7 @@ END_MISTAKES: list[Mistake] = [
     ),
     *(
         ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps.")
-        for number in ("1e-5", "1e-3", "1e-6")
+        for number in ("1e-5", "1e-3", "1e-6", "1e-8")
     ),
     ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
     ({"eps": "double"}, "eps is added twice: once is enough."),
@@ -160,6 +160,13 @@ _OF_CUTS = {
     ),
     "rows": _MEMORY,
     "columns": _MEMORY,
+    "images last": (
+        "reshape(−1, n) takes every n-th value in memory. What is in an image comes behind it: "
+        "reshape(n, −1)."
+    ),
+    "overlapping": (
+        "the groups overlap: group g begins at channel g · C/G, x[:, g * size : (g + 1) * size]."
+    ),
     "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
     "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
     "moved to the front in parts": (
@@ -183,6 +190,36 @@ LONE_MISTAKES: list[Mistake] = [
     (
         {"order": "first set"},
         "the statistics of the first set serve all sets: each is normalised with its own.",
+    ),
+]
+EPS_ABOVE: Mistake = ({"eps": "above"}, "eps stands above the fraction bar: it is {} + eps.")
+OTHER_SPREADS: list[Mistake] = [
+    (
+        {"centre": centre, "divide": "range"},
+        "you divide by the largest minus the smallest value. A norm divides by the standard "
+        "deviation, sqrt(variance + eps), and subtracts the mean.",
+    )
+    for centre in ("least", "minus")
+] + [
+    (
+        {"centre": "no", "variance": "uncentred", "average": "sum of squares", "eps": eps},
+        "you divide by the length of the vector (its L2 norm). A norm subtracts the mean and "
+        "divides by the standard deviation, sqrt(variance + eps).",
+    )
+    for eps in ("inside", "root at least", "missing")
+]
+NORM_TWICE: Mistake = ({"affine": "norm twice"}, "all of it is done twice: once is enough.")
+FRESH: Mistake = (
+    {"order": "fresh"},
+    "the statistics are 0 and 1, those of a fresh layer in eval mode (training=False): take the "
+    "batch's own.",
+)
+OTHER_STATISTICS: list[Mistake] = [
+    ({"average": "of |x|"}, "that is the mean of |x|: values below 0 count as such."),
+    ({"average": "median"}, "that is the median: the mean is the sum divided by |S|."),
+    (
+        {"variance": "squared too late"},
+        "the distances are squared after they are averaged: square each, then average.",
     ),
 ]
 IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, _MEMORY)
@@ -213,6 +250,7 @@ def _other_sets(layout: str) -> list[Way]:
     special = {
         "batch": [Way((1,), "rows"), Way((1,), "moved to the front"), Way((0,), "columns")],
         "channels": [Way((1,), "columns"), Way((1,), "moved to the end"), Way((0,), "rows")],
+        "image": [Way((0,), "images last")],
         "group": [
             Way((2, 3, 4), "interleaved"),
             Way((0, 2, 3, 4), "neighbours"),
@@ -222,6 +260,7 @@ def _other_sets(layout: str) -> list[Way]:
             Way((1,), "groups last"),
             Way((2, 3, 4), "batch first"),
             Way((2,), "height first"),
+            Way((2, 3, 4), "overlapping"),
             Way((1,), "moved to the front in parts"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
         ],
@@ -330,22 +369,3 @@ def half_wrong_sets(layout: str) -> Iterator[Mistake]:
                 f"the {what} is taken over {Way(axes).words(letters)}: check the axes, S runs over "
                 f"{right.words(letters)}.",
             )
-
-
-def explain(
-    matches: Callable[[Any], bool],
-    right: Any,
-    mistakes: Sequence[Mistake],
-    rare: Sequence[Mistake] = (),
-) -> str:
-    """The hint of the mistake, or the two mistakes, that give the learner's result; else "".
-
-    matches: whether a way gives it. right: the right way. rare: mistakes to try alone only.
-    """
-    for change, hint in (*mistakes, *rare):
-        if matches(replace(right, **change)):
-            return hint
-    for (change, hint), (other, another) in itertools.combinations(mistakes, 2):
-        if not set(change) & set(other) and matches(replace(right, **change, **other)):
-            return f"two things at once: {hint} And {another}"
-    return ""

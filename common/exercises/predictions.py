@@ -62,9 +62,13 @@ def examine_numbers(prediction: Callable, asked: Sequence[Number]) -> Verdict:
         values = list(_flat(given))
         if len(values) != len(asked):
             got = f"{len(values)} number{'s' if len(values) != 1 else ''}"
+            hint = f"return {', '.join(number.what for number in asked)}."
+            if len(values) == 1 and isinstance(values[0], str):
+                hint = f"numbers, not a text in quotes. So {hint}"
+            elif len(values) > len(asked) and all(isinstance(v, int) for v in values):
+                hint = f"a comma parts two numbers: 0.4 with a point, not 0,4. So {hint}"
             raise Wrong(
-                f"{len(asked)} numbers are asked for, and your function returns {got}.",
-                f"return {', '.join(number.what for number in asked)}.",
+                f"{len(asked)} numbers are asked for, and your function returns {got}.", hint
             )
         numbers = [_number(v, k, a) for k, (v, a) in enumerate(zip(values, asked, strict=True), 1)]
         met = [number.is_met_by(value) for value, number in zip(numbers, asked, strict=True)]

@@ -14,6 +14,7 @@ from common.exercises.mistakes import BIASED, INVERTED, REPLACED
 RUNNING = {"running_mean": 0.0, "running_var": 1.0}  # and how they start
 MOMENTUM = 0.3
 EPS = 0.1
+STEPS = 3  # before the first evaluation
 
 
 def evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
@@ -21,8 +22,14 @@ def evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Te
     return F.batch_norm(i.x, mean.flatten(), variance.flatten(), i.gamma, i.beta, eps=i.eps)
 
 
-def known_steps(name: str, old: torch.Tensor, x: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
-    """What well-known mistakes make of a running statistic in one step."""
+def known_steps(
+    name: str, before: dict[str, torch.Tensor], i: Inputs
+) -> list[tuple[torch.Tensor, str]]:
+    """What well-known mistakes make of a running statistic in one step.
+
+    before: the running statistics before the step.
+    """
+    x, old = i.x, before[name]
     n, c, h, w = x.shape
     biased, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     unbiased = biased * (n * h * w) / (n * h * w - 1)
@@ -46,8 +53,31 @@ def known_steps(name: str, old: torch.Tensor, x: torch.Tensor) -> list[tuple[tor
             ),
             (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
         ]
+    y = F.batch_norm(x, None, None, i.gamma, i.beta, training=True, eps=EPS)
+    x_hat = F.batch_norm(x, None, None, training=True, eps=EPS)
+    for output in (y, x_hat):
+        for correction in (0, 1) if name == "running_var" else (0,):
+            spread, centre = torch.var_mean(output, (0, 2, 3), correction=correction)
+            new = centre if name == "running_mean" else spread
+            known.append(
+                (
+                    (1 - m) * old + m * new,
+                    "the statistics are those of what comes out of the norm: take those of x.",
+                )
+            )
     if name == "running_mean":
         return known
+    moved = (1 - m) * before["running_mean"] + m * mean
+    for centre in (before["running_mean"], moved):
+        about = biased + (mean - centre).square()
+        known += [
+            (
+                (1 - m) * old + m * factor * about,
+                "running_var takes the distances from the running mean: those from the batch's "
+                "own mean count.",
+            )
+            for factor in (1, n * h * w / (n * h * w - 1))
+        ]
     known.insert(0, ((1 - m) * old + m * biased, BIASED))
     for new in (unbiased, biased):
         also = f" And {BIASED}" if new is biased else ""
@@ -99,6 +129,7 @@ def known_in_eval_mode(
     ]
     batch = F.batch_norm(i.x, None, None, twin.weight, twin.bias, training=True, eps=EPS)
     root = (old_var + EPS).sqrt()
+    share = 1 - (1 - m) ** STEPS
     mixed = "in eval mode both come from the running statistics, here the {} is the batch's."
     own_mean, own_root = mean[:, None, None], (biased[:, None, None] + EPS).sqrt()
     return [
@@ -138,6 +169,11 @@ def known_in_eval_mode(
         (
             (i.x - old_mean) / root,
             "gamma and beta are not used in eval mode: they count in both modes.",
+        ),
+        (
+            (i.x - old_mean / share) / (old_var / share + EPS).sqrt() * gamma + beta,
+            "the running statistics are divided by 1 − (1 − momentum)^t, as Adam does: batch norm "
+            "uses them as they are.",
         ),
         ((i.x - own_mean) / root * gamma + beta, mixed.format("mean")),
         ((i.x - old_mean) / own_root * gamma + beta, mixed.format("variance")),

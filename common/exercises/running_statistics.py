@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from common.exercises.running_mistakes import (
     EPS,
     MOMENTUM,
     RUNNING,
+    STEPS,
     evaluated,
     known_in_eval_mode,
     known_steps,
@@ -128,7 +129,8 @@ class _Life:
         self.task, self.learner = task, learner
         shapes = ((5, 6, 3, 4), (2, 6, 2, 2), (1, 6, 3, 4))
         self.inputs = [
-            sample("batch", shape, seed).to(torch.float64) for seed, shape in enumerate(shapes, 1)
+            sample("batch", shape, seed).to(torch.float64)
+            for seed, shape in enumerate(shapes[:STEPS], 1)
         ]
         self.layer, self.twin = self.fresh(), _twin(self.inputs[0])
 
@@ -198,8 +200,9 @@ class _Life:
     def why(self, name: str, old: dict[str, torch.Tensor], x: torch.Tensor) -> str:
         """The hint for a wrong step; "" if it is none of the known ones."""
         hints = {}
+        i = replace(self.inputs[0], x=x, gamma=self.twin.weight, beta=self.twin.bias)
         for n in RUNNING:
-            got, known = getattr(self.layer, n), known_steps(n, old[n], x)
+            got, known = getattr(self.layer, n), known_steps(n, old, i)
             hints[n] = [hint for value, hint in known if alike((got,), (value,))]
         # While running_mean is still 0, two mistakes look alike there, but not in running_var.
         for hint in hints[name]:
@@ -297,10 +300,19 @@ class _Life:
                 line_of(error),
             ) from None
         if not alike((got,), (twin(i.x),)):
+            i = replace(i, gamma=twin.weight, beta=twin.bias, eps=EPS)
+            trained = (self.layer.running_mean, self.layer.running_var)
+            of_another = any(
+                alike((got,), (evaluated(i, mean, variance),))
+                for mean in (trained[0], twin.running_mean)
+                for variance in (trained[1], twin.running_var)
+            )
             raise Wrong(
                 "A layer that was never trained gives a wrong output in eval mode: "
                 f"{difference(got, twin(i.x))}.",
-                "there, too, the running statistics count, 0 and 1 as they are.",
+                f"{_SHARED}: another one has moved them."
+                if of_another
+                else "there, too, the running statistics count, 0 and 1 as they are.",
             )
 
     def training_without_gradient(self, i: Inputs) -> None:

@@ -15,6 +15,7 @@ from common.exercises.errors import hint_for
 from common.exercises.inputs import LAYOUTS, Inputs, alike, as_tensors, sample
 from common.exercises.learner import Learner
 from common.exercises.mistakes import Mistake
+from common.exercises.traces import done_to, factor, made_of, rearranged, selected
 from common.exercises.verdict import Wrong
 from common.exercises.ways import RIGHT_WAY, Way, cut_channels
 
@@ -85,6 +86,10 @@ class Task:
         """The inputs that must get a gradient."""
         return {n: t for n, t in i.tensors.items() if n in self.arguments}
 
+    def word(self, name: str) -> str:
+        """What the learner calls one of the inputs."""
+        return {"grad": "grad_y"}.get(name, name)
+
     def extra(self, run: Callable) -> None:
         """Further trials that belong to this exercise alone."""
 
@@ -138,60 +143,16 @@ class Task:
             )
         return ""
 
+    def selected(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a part of the right values, or for more than there should be; else ""."""
+        pairs = zip(got, right, strict=True)
+        return selected(*next((a, b) for a, b in pairs if a.shape != b.shape))
+
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a right result that something was done to; else ""."""
         if alike(got[:1], (i.x,)):
             return "x comes back as it is."
-        return next(filter(None, map(_done_to, got, right)), "")
-
-
-def _done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") -> str:
-    """The hint that says what was done to the right values; else ""."""
-    if yours.shape != mine.shape or alike((yours,), (mine,)):
-        return ""
-    for order in itertools.permutations(range(mine.dim())):
-        if alike((mine.permute(order).reshape(mine.shape),), (yours,)):
-            return mistakes.MISPLACED
-    rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
-    if any(alike((one,), (yours,)) for one in rounded):
-        return f"{what} is rounded: keep all its digits."
-    for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
-        if alike((function(mine),), (yours,)):
-            return f"{what} goes through {function.__name__}: leave it as it is."
-    if not yours.isfinite().all():
-        return ""
-    limits = yours.min(), yours.max()
-    if limits[1] - limits[0] > 1e-3 and alike((mine.clamp(*limits),), (yours,)):
-        return f"{what} is clamped: it may be as large as it comes out."
-    filled = yours != 0
-    if filled.any() and not filled.all() and alike((mine * filled,), (yours,)):
-        return (
-            "a part of the result is right and the rest is 0: is it made anew in each round of a "
-            "loop, or does the loop end too early?"
-        )
-    return ""
-
-
-def _made_of(yours: torch.Tensor, mine: torch.Tensor, what: str) -> str:
-    """The hint for a statistic with another sign, a logarithm or a factor; else ""."""
-    if yours.shape != mine.shape:
-        return ""
-    if alike((yours,), (-mine,)):
-        return f"the sign of {what} is wrong."
-    if alike((yours,), (mine.log(),)):
-        return f"that is the logarithm of {what}."
-    return _factor(yours, mine, what)
-
-
-def _factor(yours: torch.Tensor, mine: torch.Tensor, what: str, rtol: float = 1e-3) -> str:
-    """The hint for values that are right but for one factor; else ""."""
-    factor = float((yours * mine).sum() / mine.square().sum())
-    if factor <= 0 or not alike((factor * mine,), (yours,), rtol):
-        return ""
-    return (
-        f"{what} is {factor:.4g} times what it should be, everywhere: is a factor or a divisor too "
-        "many, or missing?"
-    )
+        return next(filter(None, map(done_to, got, right)), "")
 
 
 def _without_ones(shape: torch.Size) -> list[int]:
@@ -234,13 +195,43 @@ class Statistics(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return mistakes.rare_mistakes(self.layout)
+        return [*mistakes.OTHER_STATISTICS, *mistakes.rare_mistakes(self.layout)]
 
     def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
         """The hint for what neither a known mistake nor something done afterwards explains."""
         for name, yours, mine in zip(self.names, got, self.expected(i), strict=True):
             if not alike((yours,), (mine,)):
-                return self._of_other_sets(i, got) or _made_of(yours, mine, f"the {name}")
+                return (
+                    self._of_other_sets(i, got)
+                    or self._spread_out(i, got)
+                    or made_of(yours, mine, f"the {name}")
+                )
+        return ""
+
+    def selected(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a part of the right values, or for more than there should be; else ""."""
+        for yours, one in zip(got, self.right_way.statistics(i.x, i.groups), strict=True):
+            large = yours.shape == i.x.shape and one.dim() == yours.dim()
+            if large and alike((yours,), (one.expand_as(yours),)):
+                return "each value of x has got its set's: one for each set is asked for."
+        return super().selected(i, got, right)
+
+    def _spread_out(self, i: Inputs, got: Results) -> str:
+        """The hint for statistics of fewer sets, each of which serves several; else ""."""
+        right = self.expected(i)
+        for change, hint in mistakes.wrong_sets(self.layout):
+            results = self.by(replace(self.right_way, **change), i)
+            for yours, mine, fewer in zip(got, right, results, strict=True):
+                if yours.shape != mine.shape or alike((yours,), (mine,)):
+                    continue
+                shapes = [fewer, fewer.unsqueeze(-1)] if fewer.dim() < 2 else [fewer]
+                for one in shapes:
+                    fits = one.dim() <= yours.dim() and all(
+                        a in (1, b)
+                        for a, b in zip(one.shape[::-1], yours.shape[::-1], strict=False)
+                    )
+                    if fits and alike((one.expand_as(yours),), (yours,)):
+                        return hint
         return ""
 
     def _of_other_sets(self, i: Inputs, got: Results) -> str:
@@ -300,11 +291,14 @@ class Normalised(Task):
             *mistakes.END_MISTAKES,
             *mistakes.SHIFT_MISTAKES,
             # Joined as it was cut, "batch first" is right.
-            *(m for m in mistakes.wrong_sets(self.layout) if m[0]["cut"] != "batch first"),
+            *(
+                m
+                for m in mistakes.wrong_sets(self.layout)
+                if m[0]["cut"] not in ("batch first", "overlapping")
+            ),
         ]
         if self.layout == "group":
-            hint = "channels of a group share one gamma and one beta: each channel c has its own."
-            listed.append(({"affine": "per group"}, hint))
+            listed.append(({"affine": "per group"}, mistakes.SHARED_IN_A_GROUP))
         if self.layout == "tokens":
             hint = "that is RMSNorm: layer norm subtracts the mean, above and in the variance."
             listed.insert(0, ({"centre": "no", "variance": "uncentred"}, hint))
@@ -312,9 +306,17 @@ class Normalised(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        lone = list(mistakes.LONE_MISTAKES)
+        change, hint = mistakes.EPS_ABOVE
+        lone = [
+            *mistakes.LONE_MISTAKES,
+            *mistakes.OTHER_SPREADS,
+            mistakes.NORM_TWICE,
+            (change, hint.format("variance")),
+        ]
         if self.layout in ("batch", "channels"):
             lone.append(mistakes.IN_MEMORY)
+        if self.layout == "batch":
+            lone.append(mistakes.FRESH)
         return [*lone, *mistakes.rare_mistakes(self.layout)]
 
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
@@ -327,7 +329,7 @@ class Normalised(Task):
             return "x itself is added to the result."
         (x_hat,) = self.by(replace(self.right_way, affine="missing"), i)
         gamma, beta = i.per_value(i.gamma), i.per_value(self.shift(i))
-        return _done_to((y - beta) / gamma, x_hat, "x̂") or self._misplaced(y, x_hat, gamma, beta, i)
+        return done_to((y - beta) / gamma, x_hat, "x̂") or self._misplaced(y, x_hat, gamma, beta, i)
 
     def shift(self, i: Inputs) -> torch.Tensor:
         """What is added in the end."""
@@ -337,7 +339,7 @@ class Normalised(Task):
         """The hint for a right gamma · x̂ and a beta along another axis; else ""."""
         beta = i.per_value(self.shift(i)).expand_as(y)
         rest = y - i.per_value(i.gamma) * x_hat
-        if alike((rest.flatten().sort()[0],), (beta.flatten().sort()[0],), atol=1e-3):
+        if rearranged(rest, beta):
             return "gamma · x̂ is right. But beta reaches the wrong places: which axis is it for?"
         return ""
 
@@ -350,7 +352,7 @@ class Normalised(Task):
         i: Inputs,
     ) -> str:
         """The hint for an x̂ whose groups were not joined as they had been cut; else ""."""
-        if self.layout != "group":
+        if self.layout != "group" or not rearranged((y - beta) / gamma, x_hat):
             return ""
         cut = cut_channels("neighbours", x_hat, i.groups)
         for order in itertools.permutations(range(cut.dim())):
@@ -380,7 +382,12 @@ class Normalised(Task):
         if not alike(*lines, rtol=1e-2, atol=1e-3):
             return ""
         (scale, shift), beta = lines[0], self.shift(i)
-        x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and _factor(scale, i.gamma, "x̂", 3e-2)
+        if self.layout == "group" and all(
+            alike((part,), (part[:, :1].expand_as(part),), 1e-2, 1e-2)
+            for part in (t.reshape(i.groups, -1) for t in (scale, shift))
+        ):
+            return mistakes.SHARED_IN_A_GROUP
+        x_hat_is_off = alike((shift,), (beta,), 1e-2, 1e-2) and factor(scale, i.gamma, "x̂", 3e-2)
         if x_hat_is_off and not alike((scale,), (i.gamma,)):
             return x_hat_is_off
         found = []
@@ -422,6 +429,10 @@ class RootMeanSquare(Normalised):
     def by(self, way: Way, i: Inputs) -> Results:
         """The result of another way."""
         return (way.normalised(replace(i, beta=self.shift(i))),)
+
+    def word(self, name: str) -> str:
+        """What the learner calls one of the inputs."""
+        return {"gamma": "weight"}.get(name, name)
 
     def shift(self, i: Inputs) -> torch.Tensor:
         """What is added in the end: nothing."""
@@ -483,4 +494,6 @@ class RootMeanSquare(Normalised):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return []
+        change, hint = mistakes.EPS_ABOVE
+        largest = "you divide by the largest |x|. RMSNorm divides by the root of the mean of x²."
+        return [(change, hint.format("mean of x²")), ({"divide": "largest"}, largest)]

@@ -20,8 +20,10 @@ from common.exercises.inputs import (
     worst,
 )
 from common.exercises.learner import Learner, is_stub, judge, line_of, told
-from common.exercises.mistakes import CONSTANT, DIGITS, explain
+from common.exercises.mistakes import CONSTANT, DIGITS
+from common.exercises.search import explain
 from common.exercises.tasks import Results, Task
+from common.exercises.traces import wrong_places
 from common.exercises.verdict import Verdict, Wrong
 
 _DTYPE = (
@@ -71,10 +73,13 @@ def _try_ordinary_input(run: Callable, task: Task) -> None:
     got = _got(run, task, i)
     changed = [n for n, value in i.tensors.items() if not torch.equal(value, getattr(original, n))]
     in_place = [
-        f"{name} is changed in place (-=, /=, .sub_(), out= or an assignment into {name}[…]): make "
-        f"a new tensor{', as in y = x − mean' if name == 'x' else ''}."
-        for name in changed
+        f"{word} is changed in place (-=, /=, .sub_(), out= or an assignment into {word}[…]): make "
+        f"a new tensor{', as in y = x − mean' if word == 'x' else ''}."
+        for word in map(task.word, changed)
     ]
+    if changed and not alike(got, task.expected(original)) and alike(got, task.expected(i)):
+        # Right for what it has been changed to.
+        raise Wrong(f"Your code changed {task.word(changed[0])}.", in_place[0])
     compare(run, task, original, got, noticed="".join(in_place[:1]))
     for name, yours in zip(task.names, got, strict=True):
         if yours.dtype != i.x.dtype:
@@ -83,9 +88,11 @@ def _try_ordinary_input(run: Callable, task: Task) -> None:
             )
     if changed:
         raise Wrong(
-            f"The result is right, but your code changed its input {changed[0]}.", in_place[0]
+            f"The result is right, but your code changed {task.word(changed[0])}.",
+            in_place[0],
         )
     for name, value in i.tensors.items():
+        name = task.word(name)
         if value.requires_grad:
             raise Wrong(
                 f"The result is right, but from now on {name} records gradients.",
@@ -344,6 +351,7 @@ def compare(
         or _changes(run, task, i, got)
         or noticed
         or task.otherwise(run, i, got)
+        or next(filter(None, map(wrong_places, got, right)), "")
         or _not_a_number(got)
         or otherwise
     )
@@ -352,7 +360,10 @@ def compare(
             raise Wrong(
                 f"For x of shape {tuple(i.x.shape)} the {name} has the shape "
                 f"{tuple(yours.shape)}, not {tuple(mine.shape)}.",
-                hint or task.shape_hint(got, right) or f"check the axes: S runs over {task.sets}.",
+                hint
+                or task.selected(i, got, right)
+                or task.shape_hint(got, right)
+                or f"check the axes: S runs over {task.sets}.",
             )
     name, mine, yours = worst(task.names, got, right)
     where = f"{where} the {name}" if where else f"The {name}"
@@ -371,13 +382,14 @@ def _explain(run: Callable, task: Task, i: Inputs, got: Results, right: Results)
     # One mistake in all results explains more than one in the first that is wrong.
     for part in (slice(None), slice(wrong, wrong + 1)):
         hint = explain(
+            task,
+            i,
+            got,
             lambda way, part=part: all(
                 alike(result[part], task.by(way, inputs)[part], equal_nan=True)
                 for inputs, result in seen
             ),
-            task.right_way,
-            task.mistakes(),
-            task.rare_mistakes(),
+            part,
         )
         if hint or len(got) == 1:
             return hint
@@ -390,11 +402,7 @@ def _explain_turned(task: Task, i: Inputs, got: Results) -> str:
         if alike(turned, task.expected(i)):
             return f"the values are right. But {how}"
     for turned, how in task.turned(i, got):
-        hint = explain(
-            lambda way, turned=turned: alike(turned, task.by(way, i)),
-            task.right_way,
-            task.mistakes(),
-        )
+        hint = explain(task, i, turned, lambda way, turned=turned: alike(turned, task.by(way, i)))
         if hint:
             return f"two things at once: {how} And {hint}"
     return ""

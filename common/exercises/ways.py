@@ -25,17 +25,19 @@ class Way:
     centre_axes: Axes = ()  # of the mean that the squared distances are taken from
     parts: Axes = ()  # the axes of the parts of S, see `_variance`
     divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
-    average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so
+    average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so, or of the
+    # mean alone "of |x|", "median"
     variance: str = "centred"  # or see `_variance`
     correction: int = 0
     eps: str = (
         "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last",
-        # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root
+        # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root,
+        # "above" the fraction bar
     )
-    order: str = "right"  # or "swapped", "first set" if its statistics serve all
-    centre: str = "minus"  # or "no", "plus", "flipped", "without brackets"
-    divide: str = "root"  # or "variance", "root twice", "no", "times"
-    affine: str = "right"  # or see `_scaled`
+    order: str = "right"  # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1
+    centre: str = "minus"  # or "no", "plus", "flipped", "without brackets", "least"
+    divide: str = "root"  # or "variance", "root twice", "no", "times", "range", "largest"
+    affine: str = "right"  # or see `_scaled`, "first", "norm twice" and other brackets
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
     def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,10 +53,16 @@ class Way:
             mean = mean * (values.numel() // mean.numel())
         if self.average == "both":
             mean = values.sum(self.axes, keepdim=True) / lengths(values, self.divided_by)
+        if self.average == "of |x|":
+            mean = values.abs().mean(self.axes, keepdim=True)
+        if self.average == "median":
+            mean = _medians(values, self.axes).reshape(mean.shape)
         if "mean" in self.constant:
             mean = mean.detach()
         if "variance" in self.constant:
             variance = variance.detach()
+        if self.order == "fresh":
+            mean, variance = torch.zeros_like(mean), torch.ones_like(variance)
         if self.order == "first set":
             mean, variance = (t.flatten()[0].expand_as(t) for t in (mean, variance))
         return (variance, mean) if self.order == "swapped" else (mean, variance)
@@ -81,6 +89,8 @@ class Way:
             variance = torch.zeros_like(variance)
         if self.variance == "root":
             variance = variance.sqrt()
+        if self.variance == "squared too late":
+            variance = deviation.abs().mean(axes, keepdim=True).square()
         if self.average in ("sum", "sum of squares"):
             variance = variance * count
         return variance
@@ -90,6 +100,9 @@ class Way:
         if self.affine == "first":
             gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
             return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
+        if self.affine == "norm twice":
+            once = replace(self, affine="right")
+            return once.normalised(replace(i, x=once.normalised(i)))
         if self.affine == "in the fraction":
             inverse = replace(self, centre="spread")._standardised(i.x, i)
             scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
@@ -108,6 +121,10 @@ class Way:
         mean, variance = self.statistics(x, i.groups)
         spread = self._spread(variance, i.eps)
         values = cut_channels(self.cut, x, i.groups)
+        if self.divide == "range":
+            spread = values.amax(self.axes, True) - values.amin(self.axes, True) + i.eps
+        if self.divide == "largest":
+            spread = values.abs().amax(self.axes, True) + i.eps
         if self.centre == "without brackets":
             result = values - mean / spread
         else:
@@ -116,8 +133,11 @@ class Way:
                 "no": values,
                 "plus": values + mean,
                 "flipped": mean - values,
+                "least": values - values.amin(self.axes, True),
                 "spread": torch.ones_like(values),  # leaves its inverse
             }[self.centre]
+            if self.eps == "above":
+                centred = centred + i.eps
             result = centred * spread if self.divide == "times" else centred / spread
         if self.eps == "after":
             result = result + i.eps
@@ -156,6 +176,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
 
 
+def _medians(values: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """The median of each set, in the order of the axes that are left."""
+    left = [axis for axis in range(values.dim()) if axis not in axes]
+    return values.permute(*left, *axes).flatten(len(left)).median(-1)[0]
+
+
 def lengths(values: torch.Tensor, axes: Axes) -> int:
     """The product of the lengths of some axes."""
     return math.prod(values.shape[axis] for axis in axes)
@@ -167,6 +193,8 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
         return x
     if cut == "rows":  # as if memory began with the channels
         return x.reshape(x.shape[1], -1)
+    if cut == "images last":  # as if memory ended with the images
+        return x.reshape(-1, len(x))
     if cut == "columns":  # as if memory ended with them
         return x.reshape(-1, x.shape[1])
     if cut == "moved to the front":
@@ -182,6 +210,8 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
     if cut == "height first":
         return x.transpose(1, 2).reshape(len(x), groups, -1)
     n, c, h, w = x.shape
+    if cut == "overlapping":  # statistics alone: it cannot be joined again
+        return torch.stack([x[:, g : g + c // groups] for g in range(groups)], 1)
     if cut == "interleaved":
         return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
     if cut == "batch first":

@@ -123,6 +123,7 @@ def epoch(
     after=lambda network: None,
     step=True,
     zero=True,
+    loss=F.cross_entropy,
 ):
     def train_epoch(network, batches, optimiser):
         before(network)
@@ -130,7 +131,7 @@ def epoch(
             each(network)
             if zero:
                 optimiser.zero_grad()
-            F.cross_entropy(network(x), y).backward()
+            loss(network(x), y).backward()
             if step:
                 optimiser.step()
         after(network)
@@ -175,7 +176,68 @@ def cleared_at_the_end(network, batches, optimiser):
         optimiser.zero_grad()
 
 
+def cleared_too_early(network, batches, optimiser):
+    network.train()
+    for norm in norms(network):
+        norm.eval()
+    for x, y in batches:
+        F.cross_entropy(network(x), y).backward()
+        optimiser.zero_grad()
+        optimiser.step()
+
+
+def step_too_early(network, batches, optimiser):
+    network.train()
+    for norm in norms(network):
+        norm.eval()
+    for x, y in batches:
+        optimiser.zero_grad()
+        loss = F.cross_entropy(network(x), y)
+        optimiser.step()
+        loss.backward()
+
+
+def train_a_copy(network, batches, optimiser):
+    twin = copy.deepcopy(network)
+    epoch()(twin, batches, torch.optim.SGD(twin.parameters(), 0.1))
+
+
+def in_any_order(network, batches, optimiser):
+    """Augmented, too: nobody knows these images any more."""
+    order = torch.randperm(len(batches)).tolist()
+    some = [batches[k] for k in order[:2]] + [(x + 0.1, y) for x, y in [batches[order[2]]]]
+    epoch()(network, some, optimiser)
+
+
+def cross_entropy_by_hand(z, y):
+    return -z.log_softmax(1).gather(1, y[:, None]).sum()
+
+
+OWN = ("own labels",)
 EPOCHS = [
+    ("uphill", epoch(loss=lambda z, y: -F.cross_entropy(z, y)), ("sign of the loss",)),
+    *(
+        (f"all of class {c}", epoch(loss=lambda z, y, c=c: F.cross_entropy(z, 0 * y + c)), OWN)
+        for c in range(3)
+    ),
+    ("no labels", epoch(loss=lambda z, y: z.mean()), ("own labels",)),
+    ("squares", epoch(loss=lambda z, y: z.square().mean()), ("own labels",)),
+    ("labels as numbers", epoch(loss=lambda z, y: F.mse_loss(z[:, 0], y.float())), ("own labels",)),
+    ("relu first", epoch(loss=lambda z, y: F.cross_entropy(z.relu(), y)), ("no relu",)),
+    ("labels of others", epoch(loss=lambda z, y: F.cross_entropy(z, y.roll(1))), ("own labels",)),
+    ("two softmaxes", epoch(loss=lambda z, y: F.cross_entropy(z.softmax(1), y)), ("no softmax",)),
+    ("a sigmoid first", epoch(loss=lambda z, y: F.cross_entropy(z.sigmoid(), y)), ("no sigmoid",)),
+    ("no logarithm", epoch(loss=lambda z, y: F.nll_loss(z.softmax(1), y)), ("takes logarithms",)),
+    ("no softmax", epoch(loss=F.nll_loss), ("takes logarithms",)),
+    ("arguments swapped", epoch(loss=lambda z, y: F.cross_entropy(y, z)), ("arguments swapped",)),
+    ("cleared before the step", cleared_too_early, ("must not clear them",)),
+    ("step before backward", step_too_early, ("must not clear them",)),
+    ("a copy trained", train_a_copy, ("nobody else sees a copy",)),
+    (
+        "a copy returned",
+        lambda network, *_: copy.deepcopy(network),
+        ("in place: no copy",),
+    ),
     ("gradients add up", epoch(zero=False), ("zero_grad",)),
     ("an optimiser of its own", own_optimiser, ("not that of a new one",)),
     ("train() undoes eval()", epoch(lambda network: network.train()), ("after every",)),
@@ -277,7 +339,56 @@ def variances_of_a_fresh_layer(network, batches):
         norm.running_var.fill_(1)
 
 
+def parameters_stopped(network, batches):
+    network.requires_grad_(False)
+    estimate()(network, batches)
+
+
+def gamma_stopped(network, batches):
+    estimate()(network, batches)
+    network.norm.weight.requires_grad = False
+
+
+def tracking_switched_off(network, batches):
+    estimate()(network, batches)
+    for norm in norms(network):
+        norm.track_running_stats = False
+
+
+def estimate_in_rounds(network, batches):
+    estimate(reset=False, momentum=0.1)(network, batches * 3)
+
+
+def estimate_by_half(network, batches):
+    estimate(reset=False, momentum=0.5)(network, [torch.cat(batches)])
+
+
+def statistics_of_the_images(network, batches):
+    x = torch.cat(batches)
+    for norm in norms(network):
+        norm.running_mean.fill_(x.mean().item()), norm.running_var.fill_(x.var().item())
+    network.eval()
+
+
 ESTIMATES = [
+    ("of the images", statistics_of_the_images, ("one number stands for all",)),
+    ("parameters stopped", parameters_stopped, ("and leaves the parameters",)),
+    ("gamma stopped", gamma_stopped, ("and leaves the parameters",)),
+    ("tracking switched off", tracking_switched_off, ("only the running statistics",)),
+    ("last batch left out", estimate(stop=-1), ("only 1, 2 and 3 count",)),
+    (
+        "every second batch",
+        lambda network, batches: estimate()(network, batches[::2]),
+        ("only 1 and 3 count",),
+    ),
+    ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
+    (
+        "first batch left out",
+        lambda network, batches: estimate()(network, batches[1:]),
+        ("only 2, 3 and 4 count",),
+    ),
+    ("three rounds", estimate_in_rounds, ("are the old statistics",)),
+    ("half and half", estimate_by_half, ("are the old statistics",)),
     ("reset in the loop", reset_in_the_loop, ("only the last batch",)),
     ("variances lost", variances_of_a_fresh_layer, ("the mean over all batches",)),
     ("no reset, momentum 0.1", estimate(reset=False, momentum=0.1), ("old statistics still",)),
@@ -341,7 +452,30 @@ def mix_the_data(images, labels, size):
     return in_order(images, labels, size)
 
 
+def turned(images, labels, size):
+    start = 5 + 10 * int(torch.randint(4, ()))
+    return in_order(images.roll(start, 0), labels.roll(start), size)
+
+
+def mixed_in_halves(images, labels, size):
+    half = len(images) // 2
+    order = torch.cat([torch.randperm(half), half + torch.randperm(half)])
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
+def indices(images, labels, size):
+    return [(k, labels[k]) for k in torch.randperm(len(images)).split(size)]
+
+
+def one_by_one(images, labels, size):
+    return [(images[k], labels[k]) for k in torch.randperm(len(images))]
+
+
 MIXED = [
+    ("turned", turned, ("stay among their like",)),
+    ("mixed in halves", mixed_in_halves, ("stay among their like",)),
+    ("indices", indices, ("are these the indices",)),
+    ("one by one", one_by_one, ("several images to make a batch",)),
     ("in order", in_order, ("Mix the images",)),
     ("batches mixed", batches_mixed, ("Mix the images",)),
     ("labels stay", labels_stay, ("one and the same permutation",)),
@@ -382,7 +516,32 @@ def labels_left_out(images, labels, size):
     return [(x, y[:size]) for x, y in joined(images, labels, size)]
 
 
+def squeezed(images, labels, size):
+    return [(x.squeeze(0), y) for x, y in in_order(images, labels, size)]
+
+
+def joined_and_kept(images, labels, size):
+    batches = in_order(images, labels, size)
+    if len(batches) > 1 and len(batches[-1][0]) == 1:
+        batches[-2] = tuple(torch.cat(pair) for pair in zip(*batches[-2:], strict=True))
+    return batches
+
+
+def too_few_parts(images, labels, size):
+    number = len(images) // size
+    return list(zip(images.tensor_split(number), labels.tensor_split(number), strict=True))
+
+
+def refused(images, labels, size):
+    assert len(images) % size != 1, "a batch of one"
+    return in_order(images, labels, size)
+
+
 ONE = [
+    ("joined and kept", joined_and_kept, ("leaves the list",)),
+    ("axis lost", squeezed, ("no squeeze",)),
+    ("no part at all", too_few_parts, ("max(1, …)",)),
+    ("refused", refused, ("torch.arange(9)",)),
     ("left-over of one", in_order, ("Drop a left-over",)),
     ("drop_last always", drop_last, ("small set",)),
     ("doubled", doubled, ("no copies",)),
@@ -455,6 +614,56 @@ def turn_inputs(network, state, order):
         network.conv.weight.copy_(network.conv.weight.flip(1))
 
 
+def turn_outputs(network, state, order):
+    load()(network, state, order)
+    with torch.no_grad():
+        network.head.weight.copy_(state["head.weight"].flip(0))
+
+
+def turn_bias(network, state, order):
+    load()(network, state, order)
+    with torch.no_grad():
+        network.head.bias.copy_(state["head.bias"].flip(0))
+
+
+def load_twice(network, state, order):
+    load()(network, state, [order[k] for k in order])
+
+
+def load_backwards(network, state, order):
+    load()(network, state, [3, 2, 1, 0])
+
+
+def load_and_reset(network, state, order):
+    load()(network, state, order)
+    network.norm.reset_running_stats()
+
+
+def load_and_clear(network, state, order):
+    load()(network, state, order)
+    nn.init.zeros_(network.head.bias)
+
+
+def load_exchanged(network, state, order):
+    load()(network, state, order)
+    norm = network.norm
+    norm.running_mean, norm.running_var = norm.running_var.clone(), norm.running_mean.clone()
+
+
+def load_its_own(network, state, order):
+    load()(network, network.state_dict(), order)
+
+
+def load_a_copy(network, state, order):
+    network = copy.deepcopy(network)
+    load()(network, state, order)
+    return network
+
+
+def load_by_assignment(network, state, order):
+    network.conv.weight = state["conv.weight"][order]
+
+
 CROSSED = [
     ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
     ("inverse order", load(inverse=True), ("wrong way round",)),
@@ -470,7 +679,17 @@ CROSSED = [
         ("still in the order of the file: norm.running_var.",),
     ),
     ("norm in the other order", load(norm="inverse"), ("the wrong way round: norm.weight",)),
-    ("inputs of the first layer", turn_inputs, ("go through the names",)),
+    ("inputs of the first layer", turn_inputs, ("along the wrong axis: conv.weight",)),
+    ("head's outputs turned", turn_outputs, ("along the wrong axis: head.weight",)),
+    ("order applied twice", load_twice, ("put in order twice",)),
+    ("backwards", load_backwards, ("in yet another order",)),
+    ("head's bias, too", turn_bias, ("in yet another order: head.bias",)),
+    ("reset afterwards", load_and_reset, ("nothing is reset",)),
+    ("statistics exchanged", load_exchanged, ("norm.running_mean holds what belongs",)),
+    ("bias lost", load_and_clear, ("go through the names",)),
+    ("its own values", load_its_own, ("not from network.state_dict()",)),
+    ("a copy", load_a_copy, ("no copy",)),
+    ("plain tensors", load_by_assignment, ("cannot take a parameter's place",)),
     ("state changed", change_the_state, ("make a new dict",)),
 ]
 
@@ -504,6 +723,18 @@ REPAIRED = [
     Variant("joined", checks.check_no_batch_of_one, joined),
     Variant("dropped", checks.check_no_batch_of_one, dropped),
     Variant("spread evenly", checks.check_no_batch_of_one, evenly),
+    Variant("batches in any order", checks.check_still_frozen, in_any_order),
+    *(
+        Variant("another loss", checks.check_still_frozen, epoch(loss=loss))
+        for loss in (
+            cross_entropy_by_hand,
+            nn.CrossEntropyLoss(label_smoothing=0.2),
+            F.multi_margin_loss,
+            lambda z, y: F.cross_entropy(z.log_softmax(1), y),
+            lambda z, y: F.binary_cross_entropy_with_logits(z, F.one_hot(y, 3).float()),
+            lambda z, y: F.mse_loss(z.softmax(1), F.one_hot(y, 3).float()),
+        )
+    ),
     Variant("cleared at the end", checks.check_still_frozen, cleared_at_the_end),
     Variant("repaired", checks.check_channels_in_order, load()),
     Variant("in place", checks.check_channels_in_order, load_in_place),

@@ -263,8 +263,250 @@ def rms_and_beta(x, gamma, beta, eps=1e-5):
     return F.rms_norm(x, gamma.shape, gamma, eps) + beta
 
 
+def over(axes):
+    return lambda x: (x.mean(axes), x.var(axes, correction=0))
+
+
+def set_by_set(x, number=None, first=False):
+    means, variances = [], []
+    for c in range(number or x.shape[1]):
+        means.append(x[:, c].mean())
+        variances.append(x[:, c].var(correction=0))
+        if first:
+            break
+    return torch.stack(means), torch.stack(variances)
+
+
+def last_group(x, groups):
+    for part in x.chunk(groups, 1):
+        mean, variance = part.mean((1, 2, 3)), part.var((1, 2, 3), correction=0)
+    return mean, variance
+
+
+def by_groups(x, groups):
+    rows = x.reshape(len(x), groups, -1)
+    return rows.mean(2), rows.var(2, correction=0)
+
+
+def groups_for_channels(x, groups):
+    return tuple(t.repeat_interleave(x.shape[1] // groups, 1) for t in by_groups(x, groups))
+
+
+def groups_backwards(x, groups):
+    return tuple(t.flip(1) for t in by_groups(x, groups))
+
+
+def images_for_groups(x, groups):
+    return tuple(t[:, None].expand(-1, groups) for t in over((1, 2, 3))(x))
+
+
+def batch_for_images(x, groups):
+    rows = x.transpose(0, 1).reshape(groups, -1)
+    return rows.mean(1).repeat(len(x), 1), rows.var(1, correction=0).repeat(len(x), 1)
+
+
+def everything_for_images(x):
+    return tuple(t.expand(len(x)) for t in over((0, 1, 2, 3))(x))
+
+
+def four_axes(x, gamma, beta, eps=1e-5):
+    _, c, _, _ = x.shape
+    return F.layer_norm(x, (c,), gamma, beta, eps)
+
+
+def three_axes(x, gamma, beta, eps=1e-5):
+    _, _, _ = x.size()
+    return x
+
+
+def first_token_left_out(x, gamma, beta, eps=1e-5):
+    y = F.layer_norm(x, gamma.shape, gamma, beta, eps)
+    return torch.cat([x[:, :1], y[:, 1:]], 1)
+
+
+def last_channel_left_out(x, gamma, beta, eps=1e-5):
+    y = x.clone()
+    for c in range(x.shape[1] - 1):
+        y[:, c] = gamma[c] * normal(x[:, c], eps, (0, 1, 2)) + beta[c]
+    return y
+
+
+def second_group_left_out(x, groups, gamma, beta, eps=1e-5):
+    size = x.shape[1] // groups
+    y = F.group_norm(x, groups, gamma, beta, eps)
+    return torch.cat([y[:, :size], x[:, size:]], 1)
+
+
+def average_of_a_group(x, groups, gamma, beta, eps=1e-5):
+    gamma, beta = (
+        t.view(groups, -1).mean(1).repeat_interleave(len(t) // groups) for t in (gamma, beta)
+    )
+    return F.group_norm(x, groups, gamma, beta, eps)
+
+
+def gamma_of_the_group_s_number(x, groups, gamma, beta, eps=1e-5):
+    size = x.shape[1] // groups
+    gamma, beta = (t[:groups].repeat_interleave(size) for t in (gamma, beta))
+    return F.group_norm(x, groups, gamma, beta, eps)
+
+
+def eps_above(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean + eps) / variance.sqrt(), gamma, beta, 1)
+
+
+def by_range(least):
+    def answer(x, gamma, beta, eps=1e-5):
+        low, high = x.amin((0, 2, 3), True), x.amax((0, 2, 3), True)
+        centre = low if least else x.mean((0, 2, 3), keepdim=True)
+        return affine((x - centre) / (high - low + eps), gamma, beta, 1)
+
+    return answer
+
+
+def by_length(x, gamma, beta, eps=1e-5):
+    return affine(F.normalize(x, dim=1, eps=eps), gamma, beta, 1)
+
+
+def token_length(x, gamma, beta, eps=1e-5):
+    return gamma * x / torch.sqrt(x.square().sum(-1, keepdim=True) + eps) + beta
+
+
+def norm_twice(x, gamma, beta, eps=1e-5):
+    for _ in range(2):
+        x = affine(normal(x, eps, (0, 2, 3)), gamma, beta, 1)
+    return x
+
+
+def in_eval_mode(x, gamma, beta, eps=1e-5):
+    return affine(torch.nn.BatchNorm2d(x.shape[1], eps).eval().to(x.dtype)(x), gamma, beta, 1)
+
+
+def with_fresh_statistics(x, gamma, beta, eps=1e-5):
+    c = x.shape[1]
+    return F.batch_norm(x, torch.zeros(c), torch.ones(c), gamma, beta, False, 0.1, eps)
+
+
+def medians(x):
+    rows = x.transpose(0, 1).flatten(1)
+    return rows.median(1)[0], rows.var(1, correction=0)
+
+
+def image_medians(x):
+    return x.flatten(1).median(1)[0], x.var((1, 2, 3), correction=0)
+
+
+def overlapping_groups(x, groups):
+    size = x.shape[1] // groups
+    parts = [torch.var_mean(x[:, g : g + size], (1, 2, 3), correction=0) for g in range(groups)]
+    return torch.stack([m for _, m in parts], 1), torch.stack([v for v, _ in parts], 1)
+
+
+def images_last(x):
+    rows = x.reshape(-1, len(x))
+    return rows.mean(0), rows.var(0, correction=0)
+
+
+def squared_too_late(axes):
+    def answer(x):
+        mean = x.mean(axes, keepdim=True)
+        return mean.flatten(), (x - mean).abs().mean(axes).square()
+
+    return answer
+
+
 BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
 FUNCTIONS = [
+    Mutant("eps above the bar", BATCH, eps_above, ("above the fraction bar",)),
+    Mutant("least and largest", BATCH, by_range(True), ("minus the smallest",)),
+    Mutant("mean and range", BATCH, by_range(False), ("minus the smallest",)),
+    Mutant("F.normalize", checks.check_channel_norm, by_length, ("length of the vector",)),
+    Mutant("length of a token", checks.check_token_norm, token_length, ("length of the vector",)),
+    Mutant("done twice", BATCH, norm_twice, ("done twice",)),
+    Mutant("a layer in eval mode", BATCH, in_eval_mode, ("those of a fresh layer",)),
+    Mutant("fresh statistics", BATCH, with_fresh_statistics, ("those of a fresh layer",)),
+    Mutant("medians", checks.check_batch_statistics, medians, ("that is the median",)),
+    Mutant("medians", checks.check_layer_statistics, image_medians, ("that is the median",)),
+    Mutant(
+        "mean of |x|",
+        checks.check_batch_statistics,
+        lambda x: (x.abs().mean((0, 2, 3)), x.var((0, 2, 3), correction=0)),
+        ("the mean of |x|",),
+    ),
+    Mutant("overlap", checks.check_group_statistics, overlapping_groups, ("the groups overlap",)),
+    Mutant("images last", checks.check_layer_statistics, images_last, ("every n-th value",)),
+    *(
+        Mutant("squared too late", check, squared_too_late(axes), ("squared after they are",))
+        for check, axes in (
+            (checks.check_batch_statistics, (0, 2, 3)),
+            (checks.check_layer_statistics, (1, 2, 3)),
+        )
+    ),
+    Mutant(
+        "three channels",
+        checks.check_batch_statistics,
+        lambda x: set_by_set(x, 3),
+        ("only 3 come",),
+    ),
+    Mutant(
+        "return in the loop",
+        checks.check_batch_statistics,
+        lambda x: set_by_set(x, first=True),
+        ("only 1 comes",),
+    ),
+    Mutant("last group", checks.check_group_statistics, last_group, ("only 1 comes",)),
+    Mutant("one a channel", checks.check_group_statistics, groups_for_channels, ("comes 3 times",)),
+    Mutant("backwards", checks.check_group_statistics, groups_backwards, ("that of the sets",)),
+    Mutant("the image's", checks.check_group_statistics, images_for_groups, ("over C, H and W;",)),
+    Mutant(
+        "the batch's",
+        checks.check_group_statistics,
+        batch_for_images,
+        ("N must not be among them",),
+    ),
+    Mutant(
+        "everything's",
+        checks.check_layer_statistics,
+        everything_for_images,
+        ("over N, C, H and W;",),
+    ),
+    Mutant(
+        "lists",
+        checks.check_batch_statistics,
+        lambda x: tuple(list(t) for t in over((0, 2, 3))(x)),
+        ("torch.stack",),
+    ),
+    Mutant(
+        "a list of images",
+        checks.check_channel_norm,
+        lambda x, g, b, e: list(changed("channels")(x, g, b, e)),
+        ("torch.stack",),
+    ),
+    Mutant(
+        "first token", checks.check_token_norm, first_token_left_out, ("wrong at 0 along axis 1",)
+    ),
+    Mutant("second group", GROUP, second_group_left_out, ("wrong at 3, 4 and 5 along axis 1",)),
+    Mutant(
+        "as large as x",
+        checks.check_batch_statistics,
+        lambda x: tuple(t[:, None, None].expand_as(x) for t in over((0, 2, 3))(x)),
+        ("one for each set",),
+    ),
+    Mutant("last channel", BATCH, last_channel_left_out, ("wrong at 5 along axis 1",)),
+    Mutant(
+        "averaged over T",
+        checks.check_token_norm,
+        lambda x, g, b, e: F.layer_norm(x, g.shape, g, b, e).mean(1),
+        ("averaged over axis 1",),
+    ),
+    Mutant("gamma of a group's mean", GROUP, average_of_a_group, ("channels of a group share",)),
+    Mutant("gamma[:G]", GROUP, gamma_of_the_group_s_number, ("channels of a group share",)),
+    Mutant(
+        "arguments in another order",
+        GROUP,
+        lambda x, n, g, b, e: F.group_norm(x, n, e, g, b),
+        ("give them by name",),
+    ),
     Mutant("dropout", BATCH, random_answer, ("something is random",)),
     Mutant("input limited", BATCH, limited_input, ("not for a lack of digits",)),
     Mutant("another eps fixed", BATCH, other_fixed_eps, ("fixed at 1e-3",)),
@@ -465,6 +707,9 @@ RMS = [
     ("1 added to the weight", lambda x, w, e: rms()(x, 1 + w, e), ("has 1 added",)),
     ("divided by the weight", lambda x, w, e: rms()(x, 1 / w, e), ("weight divides",)),
     ("absolute weight", lambda x, w, e: rms()(x, w.abs(), e), ("loses its sign",)),
+    ("eps above", lambda x, w, e: w * (x + e) / x.square().mean(2, True).sqrt(), ("above the",)),
+    ("largest value", lambda x, w, e: w * x / (x.abs().amax(2, True) + e), ("largest |x|",)),
+    ("eps of 1e-8", lambda x, w, e: F.rms_norm(x, w.shape, w, 1e-8), ("fixed at 1e-8",)),
     ("weight along T", lambda x, w, e: rms()(x, w.view(1, -1, 1), e), ("fits as it is",)),
 ]
 
@@ -480,7 +725,8 @@ def backward(change="", axes=(0, 2, 3)):
 
         def mean(t):
             total = t.sum(axes, keepdim=True)
-            return total if change == "sums" else total * total.numel() / t.numel()
+            parts = {"sums": 1, "by N": len(x), "by H · W": x[0, 0].numel()}
+            return total / parts.get(change, t.numel() // total.numel())
 
         variance = x.var(axes, correction=int(change == "unbiased"), keepdim=True)
         root = torch.sqrt(variance + (0 if change == "eps missing" else eps))
@@ -503,6 +749,8 @@ def backward(change="", axes=(0, 2, 3)):
             "not divided": lambda: g - first - second,
             "centred": lambda: (g - first - centred * mean(g * centred)) / root,
             "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
+            "x̂ not centred": lambda: (g - first - x / root * mean(g * x / root)) / root,
+            "sum of y": lambda: 0 * g,
             "x": lambda: (g - first - x * mean(g * x)) / root,
             "no x̂ inside": lambda: (g - first - x_hat * first) / root,
             "no x̂ in front": lambda: (g - first - mean(g * x_hat)) / root,
@@ -544,12 +792,16 @@ GRADIENTS = [
     ("gamma on one path", ("on the paths",)),
     ("gamma twice", ("gamma counts twice",)),
     ("sums", ("sums stand where means",)),
+    ("by N", ("are divided by N:",)),
+    ("by H · W", ("are divided by H · W:",)),
+    ("x̂ not centred", ("in x̂ the mean is not",)),
+    ("sum of y", ("0 everywhere",)),
     ("unbiased", ("unbiased",)),
     ("eps missing", ("eps is missing",)),
     ("eps outside", ("outside the root",)),
     ("float32", ("wrong dtype",)),
     ("axes moved", ("axes are in another order",)),
-    ("in place", ("in place",)),
+    ("in place", ("grad_y is changed in place",)),
 ]
 
 # Gamma and beta through functions, x̂ changed, sets and limits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -162,7 +164,60 @@ class ForwardMissing(layer_answer(norm_answer("image"))):
         raise NotImplementedError
 
 
+class OtherNamesOfLayerNorm(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return norm_answer("image")(x, self.gamma, self.beta, 1e-5)
+
+
+class LayerNormInside(nn.Module):
+    """Its weight is only looked at from outside."""
+
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.norm = nn.LayerNorm(shape, eps)
+
+    @property
+    def weight(self):
+        return self.norm.weight
+
+    def forward(self, x):
+        return self.norm(x)
+
+
+class NothingMade(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+
+    def forward(self, x):
+        self.weight, self.bias = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+        return x
+
+
+class OverwritesGamma(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        self.weight.data.fill_(1.0)
+        return super().forward(x)
+
+
+class ForwardMisspelt(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.zeros(shape))
+
+    def foward(self, x):
+        return x
+
+
 LAYER_NORMS += [
+    ("other names", OtherNamesOfLayerNorm, ("self.gamma or self.beta stand",)),
+    ("a layer inside", LayerNormInside, ("norm.weight belongs to a layer inside",)),
+    ("nothing made in __init__", NothingMade, ("that __init__ makes, once and directly in your",)),
+    ("gamma overwritten", OverwritesGamma, ("self.weight is changed in place",)),
+    ("forward misspelt", ForwardMisspelt, ("must be called forward",)),
     ("forward not written yet", ForwardMissing, ("go on there",)),
     ("gamma frozen", FrozenLayerNorm, ("requires_grad as nn.Parameter",)),
     ("beta is a buffer", BufferLayerNorm, ("make beta learnable",)),
@@ -364,6 +419,76 @@ class OtherNames(nn.Module):
 
     def forward(self, x):
         return self.norm(x)
+
+
+class StatisticsOfTheOutput(RightBatchNorm):
+    affine = True
+
+    def forward(self, x):
+        y = super().forward(x)
+        if self.training:
+            size = x.numel() // x.shape[1]
+            self.running_mean, self.running_var = self.before
+            of = y if self.affine else self.normalised(x, *self.statistics(x))
+            super().update(*two_pass(fold(of, "batch")), size)
+        return y
+
+    def update(self, mean, variance, size):
+        self.before = self.running_mean, self.running_var
+
+
+class StatisticsOfTheNormal(StatisticsOfTheOutput):
+    affine = False
+
+
+class AroundTheOldMean(RightBatchNorm):
+    def update(self, mean, variance, size):
+        old = self.running_mean
+        super().update(mean, variance + (mean - old).square(), size)
+
+
+class AroundTheNewMean(RightBatchNorm):
+    def update(self, mean, variance, size):
+        new = self.moved(self.running_mean, mean.detach())
+        super().update(mean, variance + (mean - new).square(), size)
+
+
+class CorrectedLikeAdam(RightBatchNorm):
+    steps = 0
+
+    def update(self, mean, variance, size):
+        self.steps += 1
+        super().update(mean, variance, size)
+
+    def normalised(self, x, mean, variance):
+        if not self.training:
+            share = 1 - (1 - self.momentum) ** self.steps
+            mean, variance = mean / share, variance / share
+        return super().normalised(x, mean, variance)
+
+
+class OwnNames(nn.Module):
+    def __init__(self, channels, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x):
+        return x
+
+
+class SharedInEval(RightBatchNorm):
+    """The class remembers the statistics of the layer that was trained last."""
+
+    latest: ClassVar[dict] = {}
+
+    def update(self, mean, variance, size):
+        super().update(mean, variance, size)
+        SharedInEval.latest["mean"] = self.running_mean
+
+    def normalised(self, x, mean, variance):
+        if not self.training:
+            mean = SharedInEval.latest.get("mean", mean)
+        return super().normalised(x, mean, variance)
 
 
 class EpsOutsideInEval(RightBatchNorm):
@@ -681,7 +806,14 @@ BATCH_NORMS = [
     ("graph kept in the running statistics", GraphKept, ("no_grad", "detach")),
     ("size of S as a number", FixedBatchSize, ("running_var",)),
     ("running statistics are no buffers", NoBuffers, ("neither saved nor moved",)),
-    ("other names", OtherNames, ("keep the stub's __init__",)),
+    ("statistics of the output", StatisticsOfTheOutput, ("comes out of the norm",)),
+    ("statistics of x̂", StatisticsOfTheNormal, ("comes out of the norm",)),
+    ("around the old running mean", AroundTheOldMean, ("distances from the running mean",)),
+    ("around the new running mean", AroundTheNewMean, ("distances from the running mean",)),
+    ("corrected like Adam", CorrectedLikeAdam, ("as Adam does",)),
+    ("a layer inside", OtherNames, ("belongs to a layer inside",)),
+    ("other names", OwnNames, ("keep the stub's __init__",)),
+    ("one state for all in eval", SharedInEval, ("another one has moved",)),
     ("eps outside the root in eval", EpsOutsideInEval, ("outside the root in eval",)),
     ("eps missing in eval", EpsMissingInEval, ("missing in eval",)),
     ("wrong axes", StatisticsOfImages, ("over C, H and W;",)),

@@ -362,6 +362,16 @@ PREDICTIONS = [
     ("running statistics", "group", (32, 2048, 128), ("no running statistics",)),
     ("a gamma a pixel", "layer", (2048, 128, 32, 512), ("all pixels share them",)),
     ("a mean a value", "layer", (2048, 32, 32, 8192), ("the number of values",)),
+    ("answers for 7", "batch", (_MEAN, _VAR, 1.34, 5.27), ("what 7 becomes?",)),
+    ("eval mode for 7", "batch", (_MEAN, _VAR, -1.34, 5.27), ("what 7 becomes, not 1",)),
+    ("decimal commas", "batch", (0, 4, 1, 57, -1, 34, 0, 48), ("a comma parts",)),
+    ("a text", "group", "32, 2048, 64", ("not a text",)),
+    ("one mean", "group", (1, 2048, 64), ("has a mean of its own",)),
+    ("means of groups and channels", "group", (128, 2048, 64), ("not one channel's",)),
+    ("channels in S", "group", (32, 8, 64), ("all their pixels",)),
+    ("the batch in S", "group", (32, 65536, 64), ("one group of one image",)),
+    ("a gamma an image", "group", (32, 2048, 512), ("all images share",)),
+    ("a sum of lengths", "layer", (64, 32, 32, 512), ("not a sum",)),
     ("no number", "layer", (2048, 32, 32, "many"), ("give a number",)),
 ]
 PREDICTION_CHECKS = {

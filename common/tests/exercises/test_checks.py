@@ -19,6 +19,7 @@ from torch import nn
 from common import exercises as checks
 from common.exercises.gradient import BatchNormGradient
 from common.exercises.inputs import LAYOUTS, alike, sample
+from common.exercises.search import some_values
 from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
 from common.tests.exercises.answers import eps_outside, norm_answer, unbiased, without_gradient
 from common.tests.exercises.layer_mutants import RightBatchNorm
@@ -208,13 +209,14 @@ def test_the_known_mistakes_can_be_told_apart(task):
     )
     for i in inputs:
         assert alike(task.by(task.right_way, i), task.expected(i))
-    known = {}
-    for change, hint in [({}, "right"), *task.mistakes(), *task.rare_mistakes()]:
-        results = [task.by(replace(task.right_way, **change), i) for i in inputs]
-        for other, others in known.items():
-            same = all(map(alike, results, others))
-            assert not same or hint == other[1], (hint, other[1])
-        known[str(change), hint] = results
+    known = [({}, "right"), *task.mistakes(), *task.rare_mistakes()]
+    results = [[task.by(replace(task.right_way, **c), i) for i in inputs] for c, _ in known]
+    # What differs in some of its values differs; of the rest all values are compared.
+    some = torch.stack([torch.cat([some_values(r) for r in result]) for result in results])
+    close = torch.isclose(some[:, None], some, 3e-3, 3e-4, equal_nan=True).flatten(2).all(2)
+    for k, other in close.triu(1).nonzero().tolist():
+        same = all(map(alike, results[k], results[other]))
+        assert not same or known[k][1] == known[other][1], (known[k][1], known[other][1])
 
 
 def test_the_table_of_wrong_answers_has_a_line_for_each():

@@ -47,9 +47,9 @@ def by_std(rows):
 def by_loops(rows):
     means, variances = [], []
     for row in rows:
-        mean = sum(value for value in row) / len(row)
+        mean = sum(part.sum() for part in row.split(5)) / len(row)
         means.append(mean)
-        variances.append(sum((value - mean) ** 2 for value in row) / len(row))
+        variances.append(sum(((part - mean) ** 2).sum() for part in row.split(5)) / len(row))
     return torch.stack(means), torch.stack(variances)
 
 
@@ -238,6 +238,18 @@ def gradient_by_autograd(x, grad_y, gamma, eps):
     return torch.autograd.grad(y, x, grad_y)[0]
 
 
+def gradient_by_vjp(x, grad_y, gamma, eps):
+    _, back = torch.func.vjp(lambda t: F.batch_norm(t, None, None, gamma, None, True, 0, eps), x)
+    return back(grad_y)[0]
+
+
+def gradient_by_func_grad(x, grad_y, gamma, eps):
+    def loss(t):
+        return (grad_y * F.batch_norm(t, None, None, gamma, None, True, 0, eps)).sum()
+
+    return torch.func.grad(loss)(x)
+
+
 def gradient_by_backward(x, grad_y, gamma, eps):
     x = x.clone().requires_grad_()
     F.batch_norm(x, None, None, gamma, None, True, 0.1, eps).backward(grad_y)
@@ -290,6 +302,8 @@ VARIANTS: list[Variant] = [
             gradient_step_by_step,
             gradient_by_autograd,
             gradient_by_backward,
+            gradient_by_vjp,
+            gradient_by_func_grad,
         )
     ),
     Variant("debug prints", checks.check_batch_statistics, debug_prints),
