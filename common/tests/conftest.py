@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items):
 def calm_process():
     """One thread and a known seed for each test, whatever the one before has set."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # of the CPU alone: asking for every device takes time
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
