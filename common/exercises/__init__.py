@@ -5,6 +5,7 @@ Each `check_…` takes the learner's function or class, tries it on small inputs
 prints nothing of its own, and leaves PyTorch's random state and modes alone.
 
 - `batch_norm`, `group_norm`, `layer_norm`: the checks of each lesson
+- `depth`: the check of the opening notebook
 - `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair
 - `verdict`: what a check finds, and how it is shown; `table`: which hint each wrong answer gets
 - `trials`: what every answer goes through, from an ordinary input to odd sizes
@@ -32,6 +33,7 @@ from common.exercises.clinic import (
 )
 from common.exercises.clinic_batches import check_mixed_batches, check_no_batch_of_one
 from common.exercises.clinic_loading import check_channels_in_order
+from common.exercises.depth import check_depth_prediction
 from common.exercises.group_norm import (
     check_group_norm,
     check_group_norm_prediction,
@@ -57,6 +59,7 @@ __all__ = [
     "check_batch_statistics",
     "check_channel_norm",
     "check_channels_in_order",
+    "check_depth_prediction",
     "check_frozen_statistics",
     "check_group_norm",
     "check_group_norm_prediction",

@@ -363,11 +363,21 @@ PREDICTIONS = [
     ("a gamma a pixel", "layer", (2048, 128, 32, 512), ("all pixels share them",)),
     ("a mean a value", "layer", (2048, 32, 32, 8192), ("the number of values",)),
     ("no number", "layer", (2048, 32, 32, "many"), ("give a number",)),
+    ("one layer", "depth", (2, 1, 2), ("that is one layer",)),
+    ("factors added", "depth", (40, 1, 2), ("factors multiply",)),
+    ("a layer forgotten", "depth", (2**19, 1, 2), ("once more",)),
+    ("the factor itself", "depth", (2**-20, 1, 2), ("how many times *smaller*",)),
+    ("norm at the end only", "depth", (2**20, 2, 2), ("divides by the spread",)),
+    ("norms do not help", "depth", (2**20, 2**20, 2), ("gone at once",)),
+    ("the same gradient", "depth", (2**20, 1, 1), ("twice as much",)),
+    ("gradient halved", "depth", (2**20, 1, 0.5), ("the other way round",)),
+    ("gradient of all layers", "depth", (2**20, 1, 2**20), ("undone by their norms",)),
 ]
 PREDICTION_CHECKS = {
     "batch": checks.check_batch_norm_prediction,
     "group": checks.check_group_norm_prediction,
     "layer": checks.check_layer_norm_prediction,
+    "depth": checks.check_depth_prediction,
 }
 
 
