@@ -3,8 +3,8 @@
 ``loop.py`` trains, ``recipes.py`` says how, ``history.py`` keeps what happened, ``progress.py``
 shows it as it happens, ``evaluation.py`` tests. ``state.py`` is one step, and everything a resumed
 run needs; ``optimisers.py`` has Muon and the schedules. In ``turns.py`` several networks take
-turns, to be watched side by side. For GPUs: ``acceleration.py`` (compiled,
-bfloat16) and ``together.py`` (several seeds as one).
+turns, to be watched side by side. For GPUs: ``acceleration.py`` (compiled, bfloat16) and
+``together.py`` (several seeds as one).
 """
 
 from common.training.acceleration import Acceleration
