@@ -78,6 +78,7 @@ from common.tests.exercises.answers import (
 from common.tests.exercises.clinic_mutants import CLINIC
 from common.tests.exercises.function_mutants import FUNCTIONS
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
+from common.tests.exercises.opening_mutants import MUTANTS as OPENING
 
 STATISTICS = {
     "batch": checks.check_batch_statistics,
@@ -440,6 +441,7 @@ MUTANTS: list[Mutant] = [
     *SINGLE,
     *FUNCTIONS,
     *CLINIC,
+    *OPENING,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

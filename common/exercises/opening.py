@@ -1,14 +1,24 @@
-"""The check of the opening notebook: what the size of the weights does to a deep network."""
+"""The checks of the opening notebook: what weights do to a deep network, and one norm for all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from common.exercises.predictions import Number, examine_numbers
+from common.exercises.tasks import OverAxes
+from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
 
 LAYERS = 20
 FACTOR = "the layers come one after the other: their factors multiply."
+
+
+def check_normalise(normalise: Callable) -> Verdict:
+    """Check `normalise(x, axes, eps)`: x (N, C, H, W) minus mu_S, over the root of sigma_S² + eps.
+
+    S is all that differs only along `axes`, a tuple; batch norm's and layer norm's are tried.
+    """
+    return examine(normalise, OverAxes("batch"), then=[OverAxes("image")])
 
 
 def check_depth_prediction(prediction: Callable) -> Verdict:
