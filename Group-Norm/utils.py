@@ -12,7 +12,7 @@ from model import NETWORKS, NORM
 from torch import nn
 
 from common import training
-from common.data import ImageData, ImageSet
+from common.data import ImageData, ImageSet, small
 from common.experiments import trainer
 from common.training import History, course_recipe
 
@@ -100,18 +100,6 @@ def class_from_strengths(x: torch.Tensor, labels: torch.Tensor) -> float:
     centres = torch.stack([strengths[:half][labels[:half] == k].mean(0) for k in known])
     nearest = known[torch.cdist(strengths[half:], centres).argmin(1)]
     return 100 * (nearest == labels[half:]).double().mean().item()
-
-
-def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) -> ImageData:
-    """A few of the images, shrunk to ``size`` × ``size`` pixels, to train on in seconds."""
-
-    def shrink(images: ImageSet) -> ImageSet:
-        pixels = F.interpolate(images.images.float(), size=(size, size), mode="area")
-        return ImageSet(pixels.round().to(torch.uint8), images.labels)
-
-    chosen = shrink(data.train.draw(train))
-    name = f"{data.name}, {len(chosen):,} training images at {size}×{size}"
-    return replace(data, name=name, train=chosen, test=shrink(data.test.draw(test)))
 
 
 def runs_by_groups(

@@ -1,1 +1,1 @@
-"""What the three lessons share: data, norms, networks, training, figures and the command line."""
+"""What the lessons share: data, norms, networks, training, figures and the command line."""

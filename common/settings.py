@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,24 @@ def switch(name: str) -> bool:
     if value not in {"", "0", "1"}:
         raise ValueError(f"{name} is {value!r}; set it to 1 (on) or 0 (off), or unset it.")
     return value == "1"
+
+
+def front_end() -> bool:
+    """Whether somebody watches in a notebook: bars move there, figures change, widgets answer.
+
+    In JupyterLab, Notebook, VS Code and Colab. Not where outputs are only collected (nbconvert,
+    nbval), and not in a script.
+    """
+    # Whoever runs in IPython has imported it; nobody else should wait for it.
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return False
+    if "google.colab" in sys.modules:
+        return True
+    # JupyterLab, Notebook 7 and VS Code say which cell they run; nbclient and nbval, which only
+    # collect outputs, do not (https://github.com/jupyter/nbconvert/issues/787).
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return "cellId" in request.get("metadata", {})
 
 
 def data_folder() -> Path:

@@ -9,7 +9,7 @@ cuts batches, and ``compression.py`` stores images as JPEG once more.
 from common.data.batches import Batches, Normaliser, resized
 from common.data.compression import check_quality, compress, describe
 from common.data.images import folder_name, load_images
-from common.data.splits import first_images, hold_out
+from common.data.splits import first_images, hold_out, small
 from common.data.types import ImageData, ImageSet, channel_statistics
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "hold_out",
     "load_images",
     "resized",
+    "small",
 ]

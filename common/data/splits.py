@@ -1,4 +1,4 @@
-"""Parts of a data set: images held out to choose by, and the first so many of them."""
+"""Parts of a data set: images held out to choose by, the first so many, a few made small."""
 
 from __future__ import annotations
 
@@ -47,3 +47,19 @@ def first_images(data: ImageData, count: int) -> ImageData:
         raise ValueError(f"There are {there} images to train on, not {count}; choose 1 to {there}.")
     train = ImageSet(data.train.images[:count], data.train.labels[:count])
     return replace(data, train=train)
+
+
+def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) -> ImageData:
+    """A few of the images, shrunk to ``size`` × ``size`` pixels, to train on in seconds."""
+    import torch
+    from torch.nn import functional as F
+
+    from common.data.types import ImageSet
+
+    def shrink(images: ImageSet) -> ImageSet:
+        pixels = F.interpolate(images.images.float(), size=(size, size), mode="area")
+        return ImageSet(pixels.round().to(torch.uint8), images.labels)
+
+    chosen = shrink(data.train.draw(train))
+    name = f"{data.name}, {len(chosen):,} training images at {size}×{size}"
+    return replace(data, name=name, train=chosen, test=shrink(data.test.draw(test)))

@@ -5,6 +5,7 @@ Each `check_…` takes the learner's function or class, tries it on small inputs
 prints nothing of its own, and leaves PyTorch's random state and modes alone.
 
 - `batch_norm`, `group_norm`, `layer_norm`: the checks of each lesson
+- `opening`: the checks of the notebook that opens the course
 - `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair; `epoch`: one of
   the learner's, watched
 - `verdict`: what a check finds, and how it is shown; `table`: which hint each wrong answer gets
@@ -47,6 +48,7 @@ from common.exercises.layer_norm import (
     check_rms_norm,
     check_token_norm,
 )
+from common.exercises.opening import check_depth_prediction, check_normalise
 from common.exercises.table import mutant_table
 from common.exercises.verdict import Verdict
 
@@ -59,6 +61,7 @@ __all__ = [
     "check_batch_statistics",
     "check_channel_norm",
     "check_channels_in_order",
+    "check_depth_prediction",
     "check_frozen_statistics",
     "check_group_norm",
     "check_group_norm_prediction",
@@ -68,6 +71,7 @@ __all__ = [
     "check_layer_statistics",
     "check_mixed_batches",
     "check_no_batch_of_one",
+    "check_normalise",
     "check_re_estimated_statistics",
     "check_rms_norm",
     "check_still_frozen",

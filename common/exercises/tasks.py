@@ -411,6 +411,35 @@ class Normalised(Task):
 
 
 @dataclass
+class OverAxes(Normalised):
+    """f(x, axes, eps) -> x̂, of the shape of x, where S runs over the ``axes`` of the layout."""
+
+    arguments: tuple[str, ...] = ("x", "eps")
+    success: str = "Right: with the axes of each norm, it gives what PyTorch's layer gives."
+
+    def call(self, run: Callable, i: Inputs) -> Any:
+        """The learner's result."""
+        return run(i.x, self.right_way.axes, i.eps)
+
+    def expected(self, i: Inputs) -> Results:
+        """The right result."""
+        return super().expected(_bare(i))
+
+    def by(self, way: Way, i: Inputs) -> Results:
+        """The result of another way."""
+        return super().by(way, _bare(i))
+
+    def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
+        """The hint for a right result that something was done to; else ""."""
+        return super().spoilt(_bare(i), got, right)
+
+
+def _bare(i: Inputs) -> Inputs:
+    """The same input where gamma and beta do nothing."""
+    return replace(i, gamma=torch.ones_like(i.gamma), beta=torch.zeros_like(i.beta))
+
+
+@dataclass
 class RootMeanSquare(Normalised):
     """f(x, weight, eps) -> y: layer norm on tokens without centring and without beta."""
 

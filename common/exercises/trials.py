@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,31 +32,38 @@ _DTYPE = (
 )
 
 
-def examine(answer: Any, task: Task, planted: str = "") -> Verdict:
+def examine(answer: Any, task: Task, planted: str = "", *, then: Sequence[Task] = ()) -> Verdict:
     """Put the learner's function through all trials.
 
     planted: words of the hint that stays hidden, because finding that mistake is the exercise.
+    then: further tasks for the same function.
     """
 
     def trials(learner: Learner) -> None:
-        run = task.prepare(learner)
-        for trial in (
-            _try_ordinary_input,
-            _try_again,
-            _try_any_parameters,
-            _try_large_mean,
-            _try_equal_values,
-            _try_float64,
-            _try_gradient,
-            _try_gradient_at_equal_values,
-            _try_device,
-            _try_memory_layouts,
-            _try_sizes,
-        ):
-            trial(run, task)
-        task.extra(run)
+        for one in (task, *then):
+            put_to_trial(learner, one)
 
     return judge(answer, trials, task.success, task.hint, planted)
+
+
+def put_to_trial(learner: Learner, task: Task) -> None:
+    """All trials of one task; the first that fails raises what is wrong."""
+    run = task.prepare(learner)
+    for trial in (
+        _try_ordinary_input,
+        _try_again,
+        _try_any_parameters,
+        _try_large_mean,
+        _try_equal_values,
+        _try_float64,
+        _try_gradient,
+        _try_gradient_at_equal_values,
+        _try_device,
+        _try_memory_layouts,
+        _try_sizes,
+    ):
+        trial(run, task)
+    task.extra(run)
 
 
 def _got(run: Callable, task: Task, i: Inputs) -> Results:

@@ -13,10 +13,11 @@ from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
 from common.reports.pages import update
 from common.reports.speed import report, save_benchmark
-from common.reports.studies import draw_study, study_list, study_report
+from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
 
 __all__ = [
     "Results",
+    "ShippedStudy",
     "comparison_table",
     "conclusion",
     "draw",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -73,8 +73,10 @@ def _table(kept: laboratory.Kept) -> list[str]:
     return rows
 
 
-def study_figures(kept: laboratory.Kept) -> Iterator[tuple[str, Figure]]:
-    """The figures that a study declares, by file name, of the runs there are."""
+def study_figures(
+    kept: laboratory.Kept, *, marks: Mapping[str, float] | None = None
+) -> Iterator[tuple[str, Figure]]:
+    """The figures that a study declares, by file name, of the runs there are, with ``marks``."""
     for number, plot in enumerate(kept.study.plots, start=1):
         if panels := _panels(kept, plot):
             name = kept.study.name + (f"-{number}" if len(kept.study.plots) > 1 else "")
@@ -88,8 +90,53 @@ def study_figures(kept: laboratory.Kept) -> Iterator[tuple[str, Figure]]:
                     dataset=kept.study.dataset or kept.images.partition(",")[0],
                     scales=plot.scales,
                     rows=kept.study.repeats,
+                    marks=marks,
                 ),
             )
+
+
+class ShippedStudy:
+    """A study's results as a notebook shows them: those that come with the course.
+
+    Raises ``ValueError`` for a name that no study has.
+    """
+
+    def __init__(self, name: str, folder: Path = laboratory.RESULTS) -> None:
+        (study,) = laboratory.find_studies([name])
+        # Not what quick mode would leave of it: nothing is run here.
+        self.kept = laboratory.load(study, folder / f"{name}.jsonl")
+
+    @property
+    def missing(self) -> str:
+        """Empty if all runs are there, else a sentence with the command that makes them."""
+        study, wanted = self.kept.study, self.kept.study.runs()
+        there = self.kept.done()
+        left = [c for c, seed in wanted if (laboratory.label(c), seed) not in there]
+        if not left:
+            return ""
+        hours = sum(map(study.seconds, left)) / 3600
+        cost = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+        return (
+            f"{len(wanted) - len(left)} of the {len(wanted)} runs of this study are here; "
+            f"python -m common study {study.name} makes the others, in about {cost} of one thread, "
+            "and then this cell shows its figure."
+        )
+
+    def figure(
+        self, number: int = 1, *, marks: Mapping[str, float] | None = None
+    ) -> Figure | visualisation.Note:
+        """The study's figure of this number, or the sentence on what is missing."""
+        if self.missing:
+            return visualisation.Note(self.missing)
+        return [figure for _, figure in study_figures(self.kept, marks=marks)][number - 1]
+
+    def mean(self, value: str, **where: Any) -> float | None:
+        """The mean over the seeds of a measured value under these conditions; None without runs.
+
+        Of a tuned quantity that is not given, such as the learning rate, the best value counts.
+        """
+        found = laboratory.per_seed(self.kept, laboratory.Cell(where, value))
+        return fmean(found.values()) if found and not self.missing else None
 
 
 def draw_study(kept: laboratory.Kept, folder: Path) -> list[Path]:

@@ -21,12 +21,14 @@ from common.experiments import median_run, weights_of
 from common.reports.kept import finished, load_results
 from common.settings import LESSONS, ROOT
 
+OPENING = "common/Why_Normalise.ipynb"
 NOTEBOOKS = [
+    OPENING,
     "Batch-Norm/Cifar_10_BN.ipynb",
     "Group-Norm/Cifar_10_GN.ipynb",
     "Layer-Norm/Cifar_10_LN.ipynb",
 ]
-LESSON_PAGES = [f"{name.split('/')[0]}/README.md" for name in NOTEBOOKS]
+LESSON_PAGES = [f"{lesson}/README.md" for lesson in LESSONS.values()]
 COMMON_PAGES = [
     "common/README.md",
     "common/networks/README.md",
@@ -140,6 +142,33 @@ def test_code_cells_fit_on_a_screen(notebook):
     assert {number: count for number, count in lines.items() if count > 15} == {}
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_notebook_is_tested_from_top_to_bottom(notebook):
+    (line,) = re.findall(r"^testpaths = (.*)$", text(".pytest.ini"), flags=re.MULTILINE)
+    assert any(notebook.startswith(path) for path in line.split())
+
+
+def test_the_opening_notebook_is_a_conversation():
+    written = [len("".join(cell["source"]).split()) for cell in cells(OPENING, "markdown")]
+    assert sum(written) <= 4500
+    assert 45 <= len(written) + len(cells(OPENING, "code")) <= 60
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_sections_are_numbered_one_by_one(notebook):
+    numbers = re.findall(r"^## (\d+) · \S", prose(notebook), flags=re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+    assert len(re.findall(r"^# ", prose(notebook), flags=re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_figure_has_a_text_for_screen_readers(notebook):
+    shown = [output for cell in cells(notebook, "code") for output in cell["outputs"]]
+    figures = [output for output in shown if "image/png" in output.get("data", {})]
+    assert figures
+    assert all(figure["metadata"]["image/png"]["alt"] for figure in figures)
+
+
 def test_nothing_names_a_folder_of_one_machine():
     # Built from parts, for this file is read too.
     folders = "|".join(["home", "root", "tmp", "work", "Users", "mnt", "scratch"])
@@ -185,7 +214,7 @@ def test_the_first_screen_has_a_figure_every_lesson_and_both_commands():
     assert rest
     assert screen.count("![") == 1 + 1 + len(NOTEBOOKS)  # the tests' badge, the figure, Colab's
     assert screen.count("*start here*") == 1
-    for page in LESSON_PAGES:
+    for page in (OPENING, *LESSON_PAGES):
         assert f"]({page})" in screen
     assert all(command in screen.splitlines() for command in COMMANDS)
     assert len(screen.splitlines()) <= 30

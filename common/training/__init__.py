@@ -2,8 +2,9 @@
 
 ``loop.py`` trains, ``recipes.py`` says how, ``history.py`` keeps what happened, ``progress.py``
 shows it as it happens, ``evaluation.py`` tests. ``state.py`` is one step, and everything a resumed
-run needs; ``optimisers.py`` has Muon and the schedules. For GPUs: ``acceleration.py`` (compiled,
-bfloat16) and ``together.py`` (several seeds as one).
+run needs; ``optimisers.py`` has Muon and the schedules. In ``turns.py`` several networks take
+turns, to be watched side by side. For GPUs: ``acceleration.py`` (compiled, bfloat16) and
+``together.py`` (several seeds as one).
 """
 
 from common.training.acceleration import Acceleration
@@ -22,6 +23,7 @@ from common.training.recipes import (
 )
 from common.training.state import TrainingState, checksum
 from common.training.together import Stack, fit_together
+from common.training.turns import Turns, take_turns
 
 __all__ = [
     "OWN_RATES",
@@ -36,6 +38,7 @@ __all__ = [
     "Score",
     "Stack",
     "TrainingState",
+    "Turns",
     "checksum",
     "course_recipe",
     "evaluate",
@@ -45,4 +48,5 @@ __all__ = [
     "predict",
     "race_recipe",
     "seeded_model",
+    "take_turns",
 ]

@@ -144,7 +144,7 @@ def fit(
         started -= history.seconds
         for _ in range(len(history.epochs), recipe.epochs):
             try:
-                _one_epoch(run, history, batches, data, watcher)
+                one_epoch(run, history, batches, data, watcher)
             except KeyboardInterrupt:
                 raise Interrupted(_what_is_kept(history, checkpoint)) from None
             finally:
@@ -256,7 +256,7 @@ def new_history(
     )
 
 
-def _one_epoch(
+def one_epoch(
     run: TrainingState,
     history: History,
     batches: Batches,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common import settings
 from common.training.history import History
 from common.training.recipes import Recipe
 
@@ -267,5 +268,4 @@ def _possible(progress: str) -> str:
 
 def _shows_bars() -> bool:
     """Whether a bar can move here, in a terminal or a notebook; a log would keep every state."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return sys.stderr.isatty() or hasattr(shell, "kernel")
+    return sys.stderr.isatty() or settings.front_end()

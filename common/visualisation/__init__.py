@@ -7,8 +7,9 @@ set, so that a figure made on the stand-in or in quick mode can never pass for C
 
 ``pictures.py`` shows images and mistakes, ``curves.py`` runs and their comparison, ``charts.py``
 lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
-``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``drawing.py`` is
-what all of them are drawn with.
+``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``maps.py`` has sizes
+layer by layer, ``turns.py`` networks that take turns, while they do. ``guesses.py`` asks for a
+number before a figure shows it. ``drawing.py`` is what all of them are drawn with.
 """
 
 from common.visualisation.charts import (
@@ -20,8 +21,10 @@ from common.visualisation.charts import (
     running_statistics,
 )
 from common.visualisation.curves import comparison, curves, slopes
-from common.visualisation.drawing import save
-from common.visualisation.interactive import play_with_batch_noise, play_with_sets
+from common.visualisation.drawing import Note, save
+from common.visualisation.guesses import Guesses
+from common.visualisation.interactive import play, play_with_batch_noise, play_with_sets
+from common.visualisation.maps import layer_map
 from common.visualisation.panels import panel_figure
 from common.visualisation.pictures import (
     augmentations,
@@ -34,10 +37,13 @@ from common.visualisation.pictures import (
 )
 from common.visualisation.sets import SET_KINDS, axes_figure, set_mask, set_numbers
 from common.visualisation.theme import LABELS
+from common.visualisation.turns import turns_figure, watch_turns
 
 __all__ = [
     "LABELS",
     "SET_KINDS",
+    "Guesses",
+    "Note",
     "activation_histograms",
     "affine_parameters",
     "augmentations",
@@ -50,9 +56,11 @@ __all__ = [
     "curves",
     "gallery",
     "gradient_norms",
+    "layer_map",
     "line_figure",
     "misclassified",
     "panel_figure",
+    "play",
     "play_with_batch_noise",
     "play_with_sets",
     "running_statistics",
@@ -61,4 +69,6 @@ __all__ = [
     "set_mask",
     "set_numbers",
     "slopes",
+    "turns_figure",
+    "watch_turns",
 ]

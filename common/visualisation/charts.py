@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +13,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from common.visualisation import theme
 from common.visualisation.drawing import (
-    DASHES,
     FAINT,
     SMALL,
     as_array,
     band,
+    draw_marks,
     heading,
     legends,
     looks,
@@ -92,12 +91,7 @@ def line_figure(
         if len(values) > 1:
             low, high = band(values, spread)
             axes.fill_between(places, low, high, color=mine.colour, alpha=0.15, linewidth=0)
-    for (mark, y), dashes in zip((marks or {}).items(), itertools.cycle(DASHES[1:]), strict=False):
-        axes.axhline(y, color=FAINT, linestyle=dashes, linewidth=1.2, zorder=1)
-        axes.annotate(
-            plain(mark), (1, y), (-2, 3), xycoords=("axes fraction", "data"), ha="right",
-            textcoords="offset points", fontsize=SMALL, color=FAINT,
-        )  # fmt: skip
+    draw_marks(axes, marks or {})
     axes.set_yscale(yscale)
     if xscale in ("log2", "log") and not even:
         axes.set_xscale("log", base=2 if xscale == "log2" else 10)

@@ -9,10 +9,11 @@ import base64
 import bisect
 import functools
 import io
+import itertools
 import math
 import os
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,6 +219,15 @@ def signed(value: float, digits: int = 2) -> str:
     return f"−{text}" if value < 0 and float(text) else text
 
 
+class Note(str):
+    """A sentence that a notebook shows as it is, without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return textwrap.fill(self, 92)  # else a notebook breaks lines in the middle of a word
+
+
 @dataclass(frozen=True)
 class Tile:
     """One picture ``(H, W, 3)`` of a sheet, with lines of small print below.
@@ -380,6 +390,16 @@ def legends(figure: Figure, *rows: Sequence[Line2D]) -> None:
             borderpad=0,
             labelspacing=0.4,
         )
+
+
+def draw_marks(axes: Axes, marks: Mapping[str, float]) -> None:
+    """Horizontal lines to compare with, each with its name at its right end."""
+    for (name, y), dashes in zip(marks.items(), itertools.cycle(DASHES[1:]), strict=False):
+        axes.axhline(y, color=FAINT, linestyle=dashes, linewidth=1.2, zorder=1)
+        axes.annotate(
+            plain(name), (1, y), (-2, 3), xycoords=("axes fraction", "data"), ha="right",
+            textcoords="offset points", fontsize=SMALL, color=FAINT,
+        )  # fmt: skip
 
 
 def whole_numbers(axes: Axes) -> None:

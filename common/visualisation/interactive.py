@@ -8,14 +8,15 @@ it on GitHub too and holds no state of widgets, which GitHub stumbles over.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from common import settings
 from common.visualisation import theme
 from common.visualisation.drawing import DPI, FAINT, encode, signed, start, styled
 from common.visualisation.sets import axes_figure
@@ -43,7 +44,7 @@ def play_with_sets(norm: str, *, live: bool | None = None) -> Any:
     if norm not in ("batch", "group", "layer"):
         raise ValueError(f"unknown norm {norm!r}: choose one of batch, group, layer")
     kind = norm
-    if not _is_live(live):
+    if not is_live(live):
         return sets_figure(kind)
 
     import ipywidgets
@@ -78,7 +79,7 @@ def play_with_batch_noise(*, live: bool | None = None) -> Any:
     Sliders move the batch size and the size of the feature map.
     live: as in `play_with_sets`. Returns a widget or a figure, to stand last in a cell.
     """
-    if not _is_live(live):
+    if not is_live(live):
         return batch_noise_figure()
 
     import ipywidgets
@@ -88,6 +89,37 @@ def play_with_batch_noise(*, live: bool | None = None) -> Any:
     )
     size = ipywidgets.IntSlider(4, 1, 8, description="H = W", continuous_update=False)
     return _with_controls(batch_noise_figure, {"batch_size": batch_size, "size": size})
+
+
+def play(
+    draw: Callable[..., Figure],
+    choices: Mapping[str, Sequence[Any]],
+    start: Mapping[str, Any],
+    *,
+    live: bool | None = None,
+) -> Any:
+    """Any figure with sliders: ``draw(**values)``, with a value from each list of ``choices``.
+
+    start: the values at rest, each one of its list.
+    live: as in `play_with_sets`. Returns a widget or a figure, to stand last in a cell. Raises
+    ValueError for a start that is not among the choices.
+    """
+    for name, options in choices.items():
+        if start.get(name) not in options:
+            listed = ", ".join(map(str, options))
+            raise ValueError(f"{name} cannot start at {start.get(name)}: choose one of {listed}")
+    if not is_live(live):
+        return draw(**start)
+
+    import ipywidgets
+
+    controls = {
+        name: ipywidgets.SelectionSlider(
+            options=list(options), value=start[name], description=name, continuous_update=False
+        )
+        for name, options in choices.items()
+    }
+    return _with_controls(draw, controls)
 
 
 # The figures
@@ -189,24 +221,11 @@ def _batch_statistics(size: int, batches: int = 200) -> tuple[list[np.ndarray], 
 # Widgets
 
 
-def _is_live(live: bool | None) -> bool:
+def is_live(live: bool | None) -> bool:
     """Whether to show widgets: as asked, else where ipywidgets and a front end are there."""
     if live is not None:
         return live
-    try:
-        import ipywidgets  # noqa: F401
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
-        return False
-    if "google.colab" in sys.modules:
-        return True
-    # JupyterLab, Notebook 7 and VS Code say which cell they run; nbclient and nbval, which only
-    # collect outputs, do not (https://github.com/jupyter/nbconvert/issues/787).
-    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    return "cellId" in request.get("metadata", {})
+    return settings.front_end() and importlib.util.find_spec("ipywidgets") is not None
 
 
 def _with_controls(draw: Callable[..., Figure], controls: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from common.visualisation.drawing import (
+    draw_marks,
     heading,
     legends,
     looks,
@@ -34,6 +35,7 @@ def panel_figure(
     dataset: str,
     scales: tuple[str, str] = ("even", "linear"),
     rows: str = "seeds",
+    marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Lines with their spread in one or more panels.
 
@@ -45,6 +47,7 @@ def panel_figure(
         title, dataset: what is shown, and the data set's title.
         scales: of x (``linear``, ``log``, ``even`` distances) and y (``linear``, ``log``).
         rows: what the rows are, for the legend; a bar spans their lowest and highest value.
+        marks: horizontal lines in each panel, for instance a guess.
 
     Raises ``ValueError`` without panels or lines.
     """
@@ -66,6 +69,7 @@ def panel_figure(
             # Side by side where x has no scale, so that no norm hides another.
             at = places + (0.08 * (place - (len(lines) - 1) / 2) if even else 0)
             _line(axes, at, values, look[line], joined=not any(isinstance(v, str) for v in x))
+        draw_marks(axes, marks or {})
         axes.set_title(plain(name), fontsize=11)
         axes.set_yscale(scales[1])
         if even:

@@ -7,17 +7,18 @@ speaks to it: a study, a proof, or the reason why nothing can.
 """
 
 from common.experiments.laboratory.claims import CLAIMS, Claim
-from common.experiments.laboratory.declare import Plot, Study, label
+from common.experiments.laboratory.declare import Cell, Plot, Study, label
 from common.experiments.laboratory.kept import Kept, Line, load
 from common.experiments.laboratory.runner import RESULTS, again, folder_of, kept, run_studies
 from common.experiments.laboratory.studies import STUDIES, find_studies
-from common.experiments.laboratory.verdicts import NOT_RUN, Verdict, chosen, judge
+from common.experiments.laboratory.verdicts import NOT_RUN, Verdict, chosen, judge, per_seed
 
 __all__ = [
     "CLAIMS",
     "NOT_RUN",
     "RESULTS",
     "STUDIES",
+    "Cell",
     "Claim",
     "Kept",
     "Line",
@@ -32,5 +33,6 @@ __all__ = [
     "kept",
     "label",
     "load",
+    "per_seed",
     "run_studies",
 ]

@@ -78,6 +78,7 @@ from common.tests.exercises.answers import (
 from common.tests.exercises.clinic_mutants import CLINIC
 from common.tests.exercises.function_mutants import FUNCTIONS
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
+from common.tests.exercises.opening_mutants import MUTANTS as OPENING
 
 STATISTICS = {
     "batch": checks.check_batch_statistics,
@@ -373,11 +374,21 @@ PREDICTIONS = [
     ("a gamma an image", "group", (32, 2048, 512), ("all images share",)),
     ("a sum of lengths", "layer", (64, 32, 32, 512), ("not a sum",)),
     ("no number", "layer", (2048, 32, 32, "many"), ("give a number",)),
+    ("one layer", "depth", (2, 1, 2), ("that is one layer",)),
+    ("factors added", "depth", (40, 1, 2), ("factors multiply",)),
+    ("a layer forgotten", "depth", (2**19, 1, 2), ("once more",)),
+    ("the factor itself", "depth", (2**-20, 1, 2), ("how many times *smaller*",)),
+    ("norm at the end only", "depth", (2**20, 2, 2), ("divides by the spread",)),
+    ("norms do not help", "depth", (2**20, 2**20, 2), ("gone at once",)),
+    ("the same gradient", "depth", (2**20, 1, 1), ("twice as much",)),
+    ("gradient halved", "depth", (2**20, 1, 0.5), ("the other way round",)),
+    ("gradient of all layers", "depth", (2**20, 1, 2**20), ("undone by their norms",)),
 ]
 PREDICTION_CHECKS = {
     "batch": checks.check_batch_norm_prediction,
     "group": checks.check_group_norm_prediction,
     "layer": checks.check_layer_norm_prediction,
+    "depth": checks.check_depth_prediction,
 }
 
 
@@ -440,6 +451,7 @@ MUTANTS: list[Mutant] = [
     *SINGLE,
     *FUNCTIONS,
     *CLINIC,
+    *OPENING,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

@@ -13,6 +13,7 @@ from torch import nn
 from common.settings import ROOT
 
 NOTEBOOKS = {
+    "common": "Why_Normalise.ipynb",
     "Batch-Norm": "Cifar_10_BN.ipynb",
     "Group-Norm": "Cifar_10_GN.ipynb",
     "Layer-Norm": "Cifar_10_LN.ipynb",
@@ -60,12 +61,18 @@ def solution_of(text):
     return blocks[0]
 
 
-@pytest.mark.parametrize("lesson", NOTEBOOKS)
+@pytest.mark.parametrize("lesson", [name for name in NOTEBOOKS if name != "common"])
 def test_each_lesson_has_three_to_five_exercises_of_every_kind(lesson):
     found = exercises(lesson)
     assert 3 <= len(found) <= 5
     assert sum("Find the bug" in card for card, _, _ in found) == 1
     assert sum("Predict" in card for card, _, _ in found) == 1
+
+
+@pytest.mark.parametrize("lesson", NOTEBOOKS)
+def test_each_exercise_says_how_hard_it_is_and_has_a_hint_and_a_solution(lesson):
+    found = exercises(lesson)
+    assert found
     for card, _, after in found:
         title = card.splitlines()[0]
         assert re.search(r"●○○|●●○|●●●", title), title

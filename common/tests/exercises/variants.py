@@ -18,6 +18,7 @@ from common.tests.exercises.answers import (
 from common.tests.exercises.clinic_mutants import REPAIRED
 from common.tests.exercises.layer_mutants import BatchNormInPlace, RightBatchNorm
 from common.tests.exercises.mutants import NORMS, STATISTICS, as_asked
+from common.tests.exercises.opening_mutants import VARIANTS as OPENING
 
 
 def by_einsum(rows):
@@ -367,6 +368,9 @@ VARIANTS: list[Variant] = [
     Variant("torch", checks.check_batch_norm_layer, BatchNormOfTorch),
     Variant("buffers in place", checks.check_batch_norm_layer, BatchNormInPlace),
     Variant("one piece", checks.check_batch_norm_layer, BatchNormByAxes),
+    *OPENING,
+    Variant("powers", checks.check_depth_prediction, lambda: (2**20, 1, 2)),
+    Variant("written out", checks.check_depth_prediction, lambda: ["1,048,576", 1.0, "2"]),
     Variant("rounded", checks.check_batch_norm_prediction, lambda: (0.4, 1.57, -1.34, 0.48)),
     Variant("a list", checks.check_group_norm_prediction, lambda: [32, 8 * 16 * 16, 64]),
     Variant(

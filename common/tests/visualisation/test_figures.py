@@ -72,8 +72,15 @@ def history(norm="batch", seed=1, final=70.0, epochs=3, network="course", **chan
         "train_accuracy": final + 3,
         "train_loss": 0.5,
         "column": lambda name: [row[name] for row in rows],
+        "test_accuracy": final,
     }
     return SimpleNamespace(**values | changes)
+
+
+def tally() -> Figure:
+    guesses = show.Guesses()
+    guesses.ask("a question of many words, too many for one line", guess=4, unit="%").settle(12.3)
+    return guesses.tally()
 
 
 def title_of(figure: Figure) -> str:
@@ -90,6 +97,12 @@ def legend_of(figure: Figure) -> list[str]:
 
 DATA = image_data()
 RUNS = [history(n, s, b + s) for n, b in (("batch", 70), ("group", 65)) for s in (1, 2, 3)]
+TURNS = SimpleNamespace(
+    histories={run.norm: run for run in (history(), history("none", epochs=2))},
+    gradients={"batch": [[0.1, 0.2]] * 3, "none": [[1e-4, 0.1]] * 2},
+    layers=["a", "b"],
+    recipe=Recipe(epochs=3),
+)
 STEPS = torch.rand(20, 4)
 TENSOR = torch.randn(4, 6, 3, 3, generator=torch.Generator().manual_seed(1))
 
@@ -129,11 +142,17 @@ FIGURES = {
         xlabel="batch size in images", ylabel="accuracy in %", title="two modes", dataset=TITLE,
         xscale="log2", marks={"chance": 0.5},
     ),
+    "turns": lambda: show.turns_figure(TURNS, marks={"your guess: 60 %": 60}),
+    "map": lambda: show.layer_map(
+        {"spread": {kind: torch.rand(5, 3) for kind in ("none", "batch", "group", "layer")}},
+        (0.5, 1, 2), xlabel="gain", title="five layers", dataset=TITLE,
+    ),
     "bars": lambda: show.bar_figure(
         {"batch": 32, "layer": 3072}, xlabel="parameters", title="what it costs", dataset=TITLE
     ),
 }  # fmt: skip
 WITHOUT_DATA = {
+    "tally": lambda: tally(),
     "sets": lambda: show.axes_figure(),
     "five sets": lambda: show.axes_figure(show.SET_KINDS[:5], n=2, c=4, h=2, w=2, groups=2),
     "sets of values": lambda: show.axes_figure(values=TENSOR),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from common.visualisation import interactive
+from common.visualisation import bar_figure, interactive
 
 
 def controls_of(widget):
@@ -113,3 +113,23 @@ def test_a_front_end_is_told_by_the_request_it_sends(monkeypatch, metadata, live
 def test_a_terminal_is_no_front_end(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace())
     assert isinstance(interactive.play_with_sets("batch"), Figure)
+
+
+def played(gain):
+    return bar_figure({"bar": gain}, xlabel="size", title="a bar", dataset="")
+
+
+def test_any_figure_can_be_played_with():
+    choices, start = {"gain": [1, 2]}, {"gain": 2}
+    assert isinstance(interactive.play(played, choices, start), Figure)
+    controls, picture = controls_of(interactive.play(played, choices, start, live=True))
+    before = picture.value
+    assert controls["gain"].value == 2
+    controls["gain"].value = 1
+    assert picture.value != before
+
+
+@pytest.mark.parametrize("start", [{"gain": 3}, {}])
+def test_a_figure_to_play_with_starts_where_a_slider_can_stand(start):
+    with pytest.raises(ValueError, match=r"gain cannot start at .*: choose one of 1, 2"):
+        interactive.play(played, {"gain": [1, 2]}, start)
