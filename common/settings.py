@@ -6,6 +6,7 @@ the command line and a test make it in the same place:
 ``NORMS_QUICK``    1: tiny data and one or two epochs; 0: never quick (default: quick under pytest)
 ``NORMS_DATA``     folder that holds the data sets; a relative one is sought in the course's own
                    folder (default: ``data``)
+``NORMS_RUNS``     folder for what is trained (default: ``runs`` in the course's own folder)
 ``NORMS_DEVICE``   ``cpu``, ``cuda``, ``cuda:1``, ``mps`` (default: the fastest one present)
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
 ``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = {"batch": "Batch-Norm", "group": "Group-Norm", "layer": "Layer-Norm"}
-RUNS = ROOT / "runs"  # what the reader trains; git-ignored
+# What the reader trains; git-ignored.
+RUNS = Path(os.environ.get("NORMS_RUNS") or ROOT / "runs").absolute()
 
 
 def quick() -> bool:
