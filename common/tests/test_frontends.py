@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from uuid import uuid4
 
 import IPython
 import pytest
@@ -15,6 +16,7 @@ class Notebook:
 
     def __init__(self, monkeypatch, watched: bool = True) -> None:
         self.asks, self.outputs, self.cell, self.now = watched, [], 0, 1000.0
+        self.session = uuid4()
         shell = SimpleNamespace(kernel=object(), get_parent=self.request)
         monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
         monkeypatch.setattr(IPython.display, "display", self.display)
@@ -25,7 +27,7 @@ class Notebook:
         # The metadata are nbclassic's, which names no cell.
         content = {"code": "…", "allow_stdin": self.asks}
         return {
-            "header": {"msg_id": f"{id(self)}, {self.cell}"},
+            "header": {"msg_id": f"{self.session}, {self.cell}"},
             "content": content,
             "metadata": {},
         }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import subprocess
 from functools import cache
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -20,6 +19,7 @@ from common import cli
 from common.experiments import median_run, weights_of
 from common.reports.kept import finished, load_results
 from common.settings import LESSONS, ROOT
+from common.tests.checkout import committed, git, missing, refusal
 
 NOTEBOOKS = [
     "Batch-Norm/Cifar_10_BN.ipynb",
@@ -40,18 +40,6 @@ COMMANDS = [
     "pip install -r requirements.txt && pytest",
 ]
 TEXT = {".py", ".md", ".ipynb", ".txt", ".json", ".csv", ".yml", ".toml", ".ini", ".svg", ""}
-
-
-def git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
-
-
-@cache
-def committed() -> tuple[str, ...]:
-    """The paths of the files that git keeps; skips where this is no git checkout."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: only the repository itself is checked")
-    return tuple(git("ls-files", "-z").decode().strip("\0").split("\0"))
 
 
 @cache
@@ -93,6 +81,18 @@ def anchors(path: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain}
 
 
+def test_git_can_read_this_checkout():
+    """Else every test of what is committed is skipped, and this one failure says why."""
+    if reason := missing():
+        pytest.skip(reason)
+    if reason := refusal():
+        pytest.fail(
+            f"git says: {reason}. If the folder is yours to trust, run\n"
+            f'git config --global --add safe.directory "{ROOT.as_posix()}"',
+            pytrace=False,
+        )
+
+
 def test_visible_top_level_is_the_one_that_was_agreed():
     visible = {path.split("/")[0] for path in committed() if not path.startswith(".")}
     agreed = {"Batch-Norm", "Group-Norm", "Layer-Norm", "common", "README.md", "requirements.txt"}
@@ -100,12 +100,13 @@ def test_visible_top_level_is_the_one_that_was_agreed():
 
 
 def test_weights_ship_of_the_median_runs_alone():
+    paths = committed()
     results = load_results()
     field = [runs for (*_, which), runs in results.field_runs.items() if which == "course"]
     course = [[run for run in results.course[""] if run.norm == norm] for norm in LESSONS]
     medians = [median_run(finished(runs)) for runs in (*course, *field)]
     wanted = {weights_of(run).relative_to(ROOT).as_posix() for run in medians}
-    assert {path for path in committed() if path.endswith(".safetensors")} == wanted
+    assert {path for path in paths if path.endswith(".safetensors")} == wanted
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
