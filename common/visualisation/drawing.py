@@ -41,6 +41,7 @@ FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
 GAP = 0.07  # inches between two pictures
 LINE = 0.155  # inches from one small line of print to the next
 CHART_COLOURS = 64  # of a chart in a notebook: no eye misses the others, and the file is smaller
+PHOTO_COLOURS = 128  # of photographs in the small picture that is there for LaTeX
 
 # Around a figure in a notebook: white paper of its own, with room to the text on a dark page.
 _FRAME = "overflow-x:auto;margin:8px 0"
@@ -97,8 +98,9 @@ class Picture(Figure):
         image = _raster(self)
         small = image.reduce(SHARP)
         width, height = small.size
-        colours = 256 if self.photographic else CHART_COLOURS
-        sharp = image if self.photographic else _with_colours(image, colours).convert("RGB")
+        sharp, colours = image, PHOTO_COLOURS
+        if not self.photographic:
+            sharp, colours = _with_colours(image, CHART_COLOURS).convert("RGB"), CHART_COLOURS
         bundle = {
             "text/html": (
                 f'<div style="{_FRAME}"><img alt="{html.escape(self.alt)}" width="{width}" '
