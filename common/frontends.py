@@ -38,11 +38,11 @@ def front_end() -> bool:
     """
     if not in_notebook():
         return False
-    return "google.colab" in sys.modules or bool(_request()["content"].get("allow_stdin"))
+    return "google.colab" in sys.modules or bool(_request().get("content", {}).get("allow_stdin"))
 
 
 def _request() -> dict[str, Any]:
-    """What asked this kernel to do what it is doing now."""
+    """What asked this kernel to do what it is doing now; empty in a thread of its own."""
     return sys.modules["IPython"].get_ipython().get_parent()
 
 
@@ -83,7 +83,7 @@ _running = _Cell("")
 
 def _cell() -> _Cell:
     global _running
-    number = _request()["header"]["msg_id"]
+    number = _request().get("header", {}).get("msg_id", "")
     if _running.request != number:
         _running = _Cell(number)
     return _running
