@@ -45,7 +45,10 @@ PHOTO_COLOURS = 128  # of photographs in the small picture that is there for LaT
 
 # Around a figure in a notebook: white paper of its own, with room to the text on a dark page.
 _FRAME = "overflow-x:auto;margin:8px 0"
-_FIT = f"display:block;max-width:max(100%,{READABLE}px);height:auto;background:#fff"
+_FIT = (
+    "display:block;box-sizing:content-box;height:auto;padding:8px;background:#fff;"
+    f"max-width:max(100% - 16px,{READABLE}px)"
+)
 
 
 @contextmanager
