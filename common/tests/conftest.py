@@ -16,13 +16,11 @@ import matplotlib
 import pytest
 import torch
 
-from common.settings import ROOT
-
 # In this process only: an exported MPLBACKEND would hide the figures in the lessons' kernels.
 matplotlib.use("Agg")
 
 # The lessons keep what they train. A test must not find what an earlier one has trained, nor a
-# reader's runs; their kernels inherit this.
+# reader's runs. Set before common.settings is imported; the lessons' kernels inherit it.
 if "NORMS_RUNS" not in os.environ:
     os.environ["NORMS_RUNS"] = tempfile.mkdtemp(prefix="norms-runs-")
     atexit.register(shutil.rmtree, os.environ["NORMS_RUNS"], ignore_errors=True)
@@ -85,6 +83,7 @@ def lesson_modules():
     lesson imports under these names are ``lesson.model`` and ``lesson.utils``. Every lesson has
     its own, so they are imported afresh for the block and forgotten after it.
     """
+    from common.settings import ROOT
 
     @contextmanager
     def load(lesson: str):
