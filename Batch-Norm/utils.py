@@ -11,6 +11,7 @@ from torch import nn
 
 from common.data import ImageData, Normaliser
 from common.experiments import trainer
+from common.frontends import steps
 
 trained = trainer(NETWORKS)
 
@@ -73,7 +74,8 @@ def draw_test_images(
 @torch.no_grad()
 def outputs(net: nn.Module, x: torch.Tensor, batch_size: int) -> torch.Tensor:
     """What ``net``, in the mode it is in, makes of ``x`` cut into batches: ``(N, classes)``."""
-    return torch.cat([net(part) for part in x.split(batch_size)])
+    batches = x.split(batch_size)
+    return torch.cat([net(part) for part in steps(batches, f"batches of {batch_size}")])
 
 
 def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int) -> float:
@@ -96,5 +98,5 @@ def noise(net: nn.Module, name: str, x: torch.Tensor, sizes: Sequence[int]) -> l
         hook.remove()
     of_images, unit = torch.cat(means), (layer.running_var + layer.eps).sqrt()
     draw = torch.Generator().manual_seed(0)
-    drawn = (torch.randint(len(x), (1000, size), generator=draw) for size in sizes)
+    drawn = (torch.randint(len(x), (1000, size), generator=draw) for size in steps(sizes, "sizes"))
     return [(of_images[batch].mean(1).std(0) / unit).mean().item() for batch in drawn]

@@ -112,12 +112,18 @@ def runs_by_groups(
     They are made on ``small(data)``, in quick mode with one seed. None among ``groups`` is one
     group a channel.
     """
-    few, runs = small(data), {}
-    for number in groups:
-        runs[str(number or "C")] = mine = []
-        for seed in seeds[:1] if data.quick else seeds:
+    few = small(data)
+    each = [
+        (str(number or "C"), number, seed)
+        for number in groups
+        for seed in (seeds[:1] if data.quick else seeds)
+    ]
+    runs: dict[str, list[History]] = {name: [] for name, _, _ in each}
+    with training.Overview("bar", [f"G = {name}" for name, _, _ in each], [1] * len(each)) as whole:
+        for place, (name, number, seed) in enumerate(each):
+            whole.begin(place)
             net = regrouped(training.seeded_model("course", NORM, few, seed), number)
             recipe = replace(course_recipe(NORM, seed), epochs=3, batch_size=64)
-            told = {"network": "course", "norm": NORM, "progress": "none"}
-            mine.append(training.fit(net, few, recipe, **told))
+            told = {"network": "course", "norm": NORM, "whole": whole}
+            runs[name].append(training.fit(net, few, recipe, **told))
     return runs

@@ -21,7 +21,8 @@ NORMS = ("batch", "group", "layer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that could not be used.
 
-    It is 1 where every run diverged, and with ``tables --check`` where a page is out of date.
+    It is 1 where every run diverged, and with ``tables --check`` or ``notebooks --check`` where one
+    is out of date.
     """
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
@@ -139,6 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("mutants", mutants, "Show which wrong answer each exercise's check rejects, and its hint.")
     add("tables", tables, "Bring the tables of all pages up to date.", "check")
+    add(
+        "notebooks",
+        notebooks,
+        "Bring the notebooks into the form in which Jupyter writes them, with slides marked.",
+        "check",
+    )
     add("figures", figures, "Draw the figures of all pages.", "images", "figures")
     add("summary", summary, "Print torchsummary's table of a network.", "norm", "network", "size")
     return parser
@@ -535,6 +542,22 @@ def tables(options: argparse.Namespace) -> int:
         print(f"Out of date: {', '.join(stale)}. Run: python -m common tables", file=sys.stderr)
     else:
         print(f"Written: {', '.join(stale)}")
+    return 1 if stale and options.check else 0
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    """``notebooks``: each one in the form that Jupyter gives it, written or checked."""
+    from common import reports
+    from common.settings import ROOT
+
+    stale = reports.bring_into_form(check=options.check)
+    names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
+    if not stale:
+        print("All notebooks are in form.")
+    elif options.check:
+        print(f"Not in form: {names}. Run: python -m common notebooks", file=sys.stderr)
+    else:
+        print(f"Written: {names}")
     return 1 if stale and options.check else 0
 
 

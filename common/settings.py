@@ -6,6 +6,7 @@ the command line and a test make it in the same place:
 ``NORMS_QUICK``    1: tiny data and one or two epochs; 0: never quick (default: quick under pytest)
 ``NORMS_DATA``     folder that holds the data sets; a relative one is sought in the course's own
                    folder (default: ``data``)
+``NORMS_RUNS``     folder for what is trained (default: ``runs`` in the course's own folder)
 ``NORMS_DEVICE``   ``cpu``, ``cuda``, ``cuda:1``, ``mps`` (default: the fastest one present)
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
 ``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
@@ -18,7 +19,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = {"batch": "Batch-Norm", "group": "Group-Norm", "layer": "Layer-Norm"}
-RUNS = ROOT / "runs"  # what the reader trains; git-ignored
+# What the reader trains; git-ignored.
+RUNS = Path(os.environ.get("NORMS_RUNS") or ROOT / "runs").absolute()
 
 
 def quick() -> bool:
@@ -51,24 +52,6 @@ def switch(name: str) -> bool:
     if value not in {"", "0", "1"}:
         raise ValueError(f"{name} is {value!r}; set it to 1 (on) or 0 (off), or unset it.")
     return value == "1"
-
-
-def front_end() -> bool:
-    """Whether somebody watches in a notebook: bars move there, figures change, widgets answer.
-
-    In JupyterLab, Notebook, VS Code and Colab. Not where outputs are only collected (nbconvert,
-    nbval), and not in a script.
-    """
-    # Whoever runs in IPython has imported it; nobody else should wait for it.
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return False
-    if "google.colab" in sys.modules:
-        return True
-    # JupyterLab, Notebook 7 and VS Code say which cell they run; nbclient and nbval, which only
-    # collect outputs, do not (https://github.com/jupyter/nbconvert/issues/787).
-    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    return "cellId" in request.get("metadata", {})
 
 
 def data_folder() -> Path:

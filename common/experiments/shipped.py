@@ -213,8 +213,6 @@ def train_or_load(
         which = f"{network} with {norm} norm, seed {history.seed}"
         print(f"Loaded the shipped run of {which}, {history.dataset}.")
         return model, history
-    if data.quick:
-        return _quick_trial(norm, data, network, seed)
     return _train_and_keep(norm, data, network, seed)
 
 
@@ -233,13 +231,6 @@ def trainer(networks: Mapping[str, str]) -> Callable[..., tuple[nn.Module, Histo
         return train_or_load(norm, data, train=train, network=network, seed=seed)
 
     return trained
-
-
-def _quick_trial(norm: str, data: ImageData, network: str, seed: int) -> tuple[nn.Module, History]:
-    from common.training import course_recipe, fit, seeded_model
-
-    model = seeded_model(network, norm, data, seed)
-    return model, fit(model, data, course_recipe(norm, seed), network=network, norm=norm)
 
 
 def _train_and_keep(

@@ -4,13 +4,15 @@
 ``network_tables.py``, ``race_table.py`` and ``search_tables.py`` make Markdown of them with the
 pieces of ``cells.py``, ``console.py`` a table for the terminal, ``speed.py`` the benchmark's
 report, ``studies.py`` that of a study. ``pages.py`` fills the pages, ``court.py`` writes the one on
-the claims, and ``figures.py`` draws what they show.
+the claims, and ``figures.py`` draws what they show. ``notebooks.py`` brings the notebooks into the
+form that Jupyter gives them.
 """
 
 from common.reports.console import comparison_table, conclusion
 from common.reports.field_tables import field_report
 from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
+from common.reports.notebooks import bring_into_form
 from common.reports.pages import update
 from common.reports.speed import report, save_benchmark
 from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
@@ -18,6 +20,7 @@ from common.reports.studies import ShippedStudy, draw_study, study_list, study_r
 __all__ = [
     "Results",
     "ShippedStudy",
+    "bring_into_form",
     "comparison_table",
     "conclusion",
     "draw",

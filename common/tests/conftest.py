@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
+import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -15,10 +18,14 @@ import psutil
 import pytest
 import torch
 
-from common.settings import ROOT
-
 # In this process only: an exported MPLBACKEND would hide the figures in the lessons' kernels.
 matplotlib.use("Agg")
+
+# The lessons keep what they train. A test must not find what an earlier one has trained, nor a
+# reader's runs. Set before common.settings is imported; the lessons' kernels inherit it.
+if "NORMS_RUNS" not in os.environ:
+    os.environ["NORMS_RUNS"] = tempfile.mkdtemp(prefix="norms-runs-")
+    atexit.register(shutil.rmtree, os.environ["NORMS_RUNS"], ignore_errors=True)
 
 # Threads of several processes fight for the cores, and on a busy machine two of them can be many
 # times slower than one. The lessons' kernels inherit this.
@@ -94,6 +101,7 @@ def lesson_modules():
     lesson imports under these names are ``lesson.model`` and ``lesson.utils``. Every lesson has
     its own, so they are imported afresh for the block and forgotten after it.
     """
+    from common.settings import ROOT
 
     @contextmanager
     def load(lesson: str):

@@ -11,7 +11,7 @@ from common.settings import ROOT
 
 HOUSE = ROOT / "common"
 FLOORS = (
-    {"settings", "files", "lesson", "norms", "exercises"},
+    {"settings", "files", "frontends", "lesson", "norms", "exercises"},
     {"data", "networks"},
     {"training"},
     {"visualisation"},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import subprocess
 from functools import cache
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -19,7 +18,9 @@ import pytest
 from common import cli
 from common.experiments import median_run, weights_of
 from common.reports.kept import finished, load_results
+from common.reports.notebooks import in_form
 from common.settings import LESSONS, ROOT
+from common.tests.checkout import committed, git, missing, refusal
 
 OPENING = "common/Why_Normalise.ipynb"
 NOTEBOOKS = [
@@ -42,18 +43,6 @@ COMMANDS = [
     "pip install -r requirements.txt && pytest",
 ]
 TEXT = {".py", ".md", ".ipynb", ".txt", ".json", ".csv", ".yml", ".toml", ".ini", ".svg", ""}
-
-
-def git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
-
-
-@cache
-def committed() -> tuple[str, ...]:
-    """The paths of the files that git keeps; skips where this is no git checkout."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: only the repository itself is checked")
-    return tuple(git("ls-files", "-z").decode().strip("\0").split("\0"))
 
 
 @cache
@@ -95,6 +84,18 @@ def anchors(path: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in plain}
 
 
+def test_git_can_read_this_checkout():
+    """Else every test of what is committed is skipped, and this one failure says why."""
+    if reason := missing():
+        pytest.skip(reason)
+    if reason := refusal():
+        pytest.fail(
+            f"git says: {reason}. If the folder is yours to trust, run\n"
+            f'git config --global --add safe.directory "{ROOT.as_posix()}"',
+            pytrace=False,
+        )
+
+
 def test_visible_top_level_is_the_one_that_was_agreed():
     visible = {path.split("/")[0] for path in committed() if not path.startswith(".")}
     agreed = {"Batch-Norm", "Group-Norm", "Layer-Norm", "common", "README.md", "requirements.txt"}
@@ -102,12 +103,13 @@ def test_visible_top_level_is_the_one_that_was_agreed():
 
 
 def test_weights_ship_of_the_median_runs_alone():
+    paths = committed()
     results = load_results()
     field = [runs for (*_, which), runs in results.field_runs.items() if which == "course"]
     course = [[run for run in results.course[""] if run.norm == norm] for norm in LESSONS]
     medians = [median_run(finished(runs)) for runs in (*course, *field)]
     wanted = {weights_of(run).relative_to(ROOT).as_posix() for run in medians}
-    assert {path for path in committed() if path.endswith(".safetensors")} == wanted
+    assert {path for path in paths if path.endswith(".safetensors")} == wanted
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -128,9 +130,21 @@ def test_notebook_shows_no_errors_and_no_warnings(notebook):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_notebook_opens_on_github(notebook):
-    # GitHub shows nothing of a notebook with saved widgets, and gives up on big ones.
+    # GitHub shows nothing of a notebook with saved widgets, and gives up on big ones. A figure is
+    # in it twice, sharp for the screen and small for PDF.
     assert "widgets" not in json.loads(text(notebook))["metadata"]
-    assert len(content(notebook)) < 1_000_000
+    assert len(content(notebook)) < 1_500_000
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_that_is_opened_and_saved_stays_as_it_is(notebook):
+    assert in_form(text(notebook)) == text(notebook), "run: python -m common notebooks"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_nothing_in_a_notebook_stops_a_pdf(notebook):
+    # LaTeX takes no picture from the web that Markdown names; HTML it leaves out.
+    assert re.findall(r"!\[[^\]]*\]\(https?:[^)]*\)", prose(notebook)) == []
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -244,7 +258,7 @@ def test_every_address_of_the_course_is_the_same():
 @pytest.mark.parametrize("page", ["README.md", *LESSON_PAGES, *NOTEBOOKS])
 def test_colab_badges_open_a_lesson(page):
     opened = re.findall(
-        r"colab\.research\.google\.com/github/[^/]+/[^/]+/blob/main/([^)\s\"]+)", text(page)
+        r"colab\.research\.google\.com/github/[^/]+/[^/]+/blob/main/([^)\s\"\\]+)", text(page)
     )
     assert opened
     assert set(opened) <= set(NOTEBOOKS)

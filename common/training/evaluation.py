@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from common.data import Normaliser, resized
+from common.frontends import steps
 from common.training.history import Score
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def predict(
     device: str | torch.device | None = None,
     batch_size: int | None = None,
     size: int | None = None,
-    watch: Callable[[int], None] = lambda images: None,
+    watch: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
     """The model's outputs for ``images`` in evaluation mode: float32 ``(N, classes)`` on the CPU.
 
@@ -32,7 +33,7 @@ def predict(
     put back afterwards. ``batch_size`` is 250 on a CPU, where larger ones only take more memory
     than a training step, and 2,000 elsewhere. ``size`` is the shorter side, in pixels, that the
     images are brought down to first (by default they stay as they are). ``watch`` is told after
-    each batch how many images it had.
+    each batch how many images it had; without it a bar comes if this takes long.
     """
     device = torch.device(device) if device else next(model.parameters()).device
     batch_size = batch_size or (250 if device.type == "cpu" else 2000)
@@ -42,10 +43,11 @@ def predict(
     model.eval()
     try:
         with torch.inference_mode():
-            parts = []
-            for x in images.images.split(batch_size):
+            parts, batches = [], images.images.split(batch_size)
+            for x in batches if watch else steps(batches, f"{len(images):,} images"):
                 parts.append(model(resized(normalise(x.to(device)), size)))
-                watch(len(x))
+                if watch:
+                    watch(len(x))
             return torch.cat(parts).float().cpu()
     finally:
         model.train(was_training)
@@ -58,7 +60,7 @@ def evaluate(
     *,
     device: str | torch.device | None = None,
     size: int | None = None,
-    watch: Callable[[int], None] = lambda images: None,
+    watch: Callable[[int], None] | None = None,
 ) -> Score:
     """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode.
 

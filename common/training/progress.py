@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common import settings
+from common.frontends import bar, in_notebook
 from common.training.history import History
 from common.training.recipes import Recipe
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 PROGRESS = ("bar", "lines", "none")
 TEST_WORK = 1 / 3  # of testing with an image, in trainings with one: forward, and not backward
 ROOM = 46  # characters for accuracies, in a line of 80 that also says which run it is
-_LIVE = "{desc} {percentage:3.0f}%|{bar}|{remaining} left{postfix}"
-_DONE = "{desc}|{bar}|{elapsed}{postfix}"
+# Without smoothing the time left goes by the whole time so far, tests included.
+_LOOK = {"bar_format": "{desc} {percentage:3.0f}%|{bar}|{remaining} left{postfix}", "smoothing": 0}
+_DONE = "{desc}: {elapsed}{postfix}"
 
 
 class Overview:
@@ -44,7 +45,7 @@ class Overview:
     def __enter__(self) -> Overview:
         self.started = time.perf_counter()
         if self.progress == "bar":
-            self.bar = _bar(sum(self.work), f"{len(self.names)} runs")
+            self.bar = bar(sum(self.work), f"{len(self.names)} runs", **_LOOK)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,7 +127,7 @@ class Watcher:
     def __enter__(self) -> Watcher:
         self.started = time.perf_counter()
         if self.progress == "bar":
-            self.bar = _bar(self.total, self.name, leave=self.whole is None)
+            self.bar = bar(self.total, self.name, leave=self.whole is None, **_LOOK)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,22 +224,6 @@ class Watcher:
             self.whole.at(self._done() / self.total)
 
 
-def _bar(total: float, name: str, leave: bool = True) -> Any:
-    from tqdm.auto import tqdm
-
-    # Without smoothing the time left goes by the whole time so far, tests included.
-    return tqdm(
-        total=total,
-        desc=name,
-        leave=leave,
-        bar_format=_LIVE,
-        dynamic_ncols=True,
-        smoothing=0,
-        mininterval=0.5,
-        miniters=0,
-    )
-
-
 def _close(bar: Any, name: str) -> None:
     """Leave a bar as a line that says what came out and how long it took."""
     bar.bar_format = _DONE
@@ -263,9 +248,6 @@ def _possible(progress: str) -> str:
     """The kind of progress that can be shown here: in a log, lines instead of bars."""
     if progress not in PROGRESS:
         raise ValueError(f"Unknown progress {progress!r}; choose one of {', '.join(PROGRESS)}.")
-    return "lines" if progress == "bar" and not _shows_bars() else progress
-
-
-def _shows_bars() -> bool:
-    """Whether a bar can move here, in a terminal or a notebook; a log would keep every state."""
-    return sys.stderr.isatty() or settings.front_end()
+    # A log would keep every state of a bar.
+    moves = in_notebook() or sys.stderr.isatty()
+    return "lines" if progress == "bar" and not moves else progress

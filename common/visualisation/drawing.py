@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import bisect
 import functools
+import html
 import io
 import itertools
 import math
@@ -32,12 +33,23 @@ from common.visualisation import theme
 
 WIDTH = 9.5  # inches: the width of a notebook's output at 100 dots an inch
 DPI = 100  # in a notebook
-FILE_DPI = 200  # in a file: sharp on a projector; twice DPI keeps the pixels of pictures whole
+SHARP = 2  # pixels of a picture to one of the page: good screens and projectors have as many
+SHARP_DPI = SHARP * DPI  # a whole multiple keeps the pixels of pictures whole
+READABLE = 640  # pixels: a narrower window scrolls, for the smallest print would get too small
 SMALL = 9  # points: the smallest print of any figure
 TITLE = 13  # points
 FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
 GAP = 0.07  # inches between two pictures
 LINE = 0.155  # inches from one small line of print to the next
+CHART_COLOURS = 64  # of a chart in a notebook: no eye misses the others, and the file is smaller
+PHOTO_COLOURS = 128  # of photographs in the small picture that is there for LaTeX
+
+# Around a figure in a notebook: white paper of its own, with room to the text on a dark page.
+_FRAME = "overflow-x:auto;margin:8px 0"
+_FIT = (
+    "display:block;box-sizing:content-box;height:auto;padding:8px;background:#fff;"
+    f"max-width:max(100% - 16px,{READABLE}px)"
+)
 
 
 @contextmanager
@@ -67,6 +79,9 @@ class Picture(Figure):
     A figure that pyplot made is shown by pyplot at the end of the cell and a second time as the
     cell's value, and stays in memory until it is closed. pyplot never hears of this one: it is
     shown as a cell's value or with ``display(figure)``, and goes when the last name for it goes.
+
+    Front ends take an HTML output before any other, and read a text for screen readers nowhere
+    else. What cannot show HTML (LaTeX, and so PDF) takes the PNG, small and half as sharp.
     """
 
     alt = ""
@@ -84,8 +99,22 @@ class Picture(Figure):
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         """What a notebook shows: the picture and the text that stands for it, by MIME type."""
-        picture = base64.b64encode(encode(self, "png", DPI)).decode("ascii")
-        return {"image/png": picture, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+        image = _raster(self)
+        small = image.reduce(SHARP)
+        width, height = small.size
+        sharp, colours = image, PHOTO_COLOURS
+        if not self.photographic:
+            sharp, colours = _with_colours(image, CHART_COLOURS).convert("RGB"), CHART_COLOURS
+        bundle = {
+            "text/html": (
+                f'<div style="{_FRAME}"><img alt="{html.escape(self.alt)}" width="{width}" '
+                f'height="{height}" style="{_FIT}" src="data:image/webp;base64,'
+                f'{_base64(sharp, "webp", lossless=True, method=4)}"></div>'
+            ),
+            "image/png": _base64(_with_colours(small, colours), "png", optimize=True),
+            "text/plain": repr(self),
+        }
+        return bundle, {"image/png": {"alt": self.alt}}
 
     def _ipython_display_(self) -> None:
         # The one hook that comes before the way of showing figures that pyplot, once it is used,
@@ -96,24 +125,45 @@ class Picture(Figure):
         display(data, metadata=metadata, raw=True)
 
 
-def encode(figure: Figure, kind: str, dpi: int) -> bytes:
+def encode(figure: Figure, kind: str) -> bytes:
     """The figure as a file's bytes, free of dates and versions.
 
-    A PNG of a chart is reduced to the 256 colours that suit it best, a third of the size: a
-    lesson with all its charts must stay small. One that shows pictures keeps all its colours.
+    A PNG of a chart is reduced to the 256 colours that suit it best, a third of the size. One that
+    shows pictures keeps all its colours.
     """
+    if kind != "png":
+        return _printed(figure, kind)
+    image = _raster(figure)
+    if not getattr(figure, "photographic", True):
+        image = _with_colours(image, 256)
+    return _packed(image, "png", optimize=True)
+
+
+def _printed(figure: Figure, kind: str) -> bytes:
+    """The figure as matplotlib writes it, without the date and the version."""
     nothing = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=nothing[kind])
-    if kind != "png":
-        return buffer.getvalue()
-    image = Image.open(buffer).convert("RGB")
-    if not getattr(figure, "photographic", True):
-        image = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    smaller = io.BytesIO()
-    image.save(smaller, "png", optimize=True)
-    return smaller.getvalue()
+        figure.savefig(buffer, format=kind, dpi=SHARP_DPI, metadata=nothing[kind])
+    return buffer.getvalue()
+
+
+def _raster(figure: Figure) -> Image.Image:
+    return Image.open(io.BytesIO(_printed(figure, "png"))).convert("RGB")
+
+
+def _with_colours(image: Image.Image, count: int) -> Image.Image:
+    return image.quantize(count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _packed(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _base64(image: Image.Image, kind: str, **options: Any) -> str:
+    return base64.b64encode(_packed(image, kind, **options)).decode("ascii")
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -128,7 +178,7 @@ def save(figure: Figure, path: str | Path) -> Path:
         raise ValueError(
             f"Cannot save a figure as {path.name!r}; use a name in .png, .svg or .pdf."
         )
-    content = encode(figure, kind, FILE_DPI)
+    content = encode(figure, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)

@@ -1,9 +1,9 @@
 """Figures to play with: sliders where a notebook is alive, elsewhere the same figure at rest.
 
-Each function gives a cell one value to show. In a live notebook (JupyterLab, Notebook, VS Code,
-Colab) that is the figure with its sliders. Where nobody could move them (nbconvert, nbval, a plain
-script) it is the figure alone, as a picture: so a notebook executed from the command line shows
-it on GitHub too and holds no state of widgets, which GitHub stumbles over.
+Each function gives a cell one value to show. In a live notebook (JupyterLab, Notebook, nbclassic,
+VS Code, Colab) that is the figure below its sliders. Where nobody could move them (nbconvert,
+nbval, a plain script) it is the figure alone: so a notebook executed from the command line holds no
+state of widgets, which GitHub stumbles over.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common import settings
+from common.frontends import front_end
 from common.visualisation import theme
-from common.visualisation.drawing import DPI, FAINT, encode, signed, start, styled
-from common.visualisation.sets import axes_figure
+from common.visualisation.drawing import FAINT, Picture, signed, start, styled
+from common.visualisation.sets import TALLEST, axes_figure
 
 # The largest tensor to play with: beyond it the squares are too small to see.
 LARGEST = {"N": 8, "C": 12, "H": 6, "W": 6}
@@ -39,7 +39,8 @@ def play_with_sets(norm: str, *, live: bool | None = None) -> Any:
     as well; "layer" offers its three readings.
     live: whether to show sliders; None means where a notebook can move them.
 
-    Returns a widget or a figure, to stand last in a cell. Raises ValueError for another norm.
+    Returns a figure, with sliders or without, to stand last in a cell. Raises ValueError for
+    another norm.
     """
     if norm not in ("batch", "group", "layer"):
         raise ValueError(f"unknown norm {norm!r}: choose one of batch, group, layer")
@@ -70,14 +71,14 @@ def play_with_sets(norm: str, *, live: bool | None = None) -> Any:
         groups = groups if shape["c"] % groups == 0 else 1
         return sets_figure(kind, groups=groups, **shape)
 
-    return _with_controls(draw, controls)
+    return Playground(draw, controls)
 
 
 def play_with_batch_noise(*, live: bool | None = None) -> Any:
     """How far the mean and the variance of a batch scatter around those of all images.
 
     Sliders move the batch size and the size of the feature map.
-    live: as in `play_with_sets`. Returns a widget or a figure, to stand last in a cell.
+    live: as in `play_with_sets`. Returns a figure, with sliders or without.
     """
     if not is_live(live):
         return batch_noise_figure()
@@ -88,7 +89,7 @@ def play_with_batch_noise(*, live: bool | None = None) -> Any:
         options=BATCH_SIZES, value=8, description="N", continuous_update=False
     )
     size = ipywidgets.IntSlider(4, 1, 8, description="H = W", continuous_update=False)
-    return _with_controls(batch_noise_figure, {"batch_size": batch_size, "size": size})
+    return Playground(batch_noise_figure, {"batch_size": batch_size, "size": size})
 
 
 def play(
@@ -119,7 +120,7 @@ def play(
         )
         for name, options in choices.items()
     }
-    return _with_controls(draw, controls)
+    return Playground(draw, controls)
 
 
 # The figures
@@ -134,7 +135,8 @@ def sets_figure(
     image has a brightness of its own and every channel a level of its own.
     """
     values = _values()[:n, :c, :h, :w]
-    return axes_figure((kind,), n, c, h, w, groups, values=values)
+    # As high with every shape: what stands below must not jump while a slider moves.
+    return axes_figure((kind,), n, c, h, w, groups, values=values, height=TALLEST)
 
 
 @styled
@@ -225,26 +227,63 @@ def is_live(live: bool | None) -> bool:
     """Whether to show widgets: as asked, else where ipywidgets and a front end are there."""
     if live is not None:
         return live
-    return settings.front_end() and importlib.util.find_spec("ipywidgets") is not None
+    return front_end() and importlib.util.find_spec("ipywidgets") is not None
 
 
-def _with_controls(draw: Callable[..., Figure], controls: dict[str, Any]) -> Any:
-    """The figure that `draw` makes of the controls' values, below the controls."""
-    import ipywidgets
+# A widget cannot be shown once its kernel is gone: JupyterLab, Notebook and nbclassic then leave a
+# message of their own, and no element, in its place. These words take the message's.
+_GONE = "Run this cell, and its sliders are back."
+_RESTING = ", ".join(
+    f"{output}:not(:has(*)){{part}}"
+    for output in (".jp-OutputArea-output.jupyter-widgets", ".output_subarea.jupyter-widgets-view")
+)
+_STYLE = (
+    "<style>"
+    + _RESTING.format(part="")
+    + "{font-size:0}"
+    + _RESTING.format(part="::after")
+    + f'{{content:"{_GONE}";font-size:14px}}</style>'
+)
 
-    def png() -> bytes:
-        figure = draw(**{name: control.value for name, control in controls.items()})
-        return encode(figure, "png", DPI)
 
-    picture = ipywidgets.Image(value=png(), format="png", layout={"max_width": "100%"})
+class Playground:
+    """Controls, and below them the figure that ``draw`` makes of their values.
 
-    def redraw(_: Any) -> None:
-        picture.value = png()
+    The figure is an output of its own that each move writes anew, so that a notebook, once saved,
+    keeps the last one; a widget with the figure in it would leave nothing.
+    """
 
-    for control in controls.values():
-        control.observe(redraw, "value")
-    row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
-    return ipywidgets.VBox([row, picture])
+    def __init__(self, draw: Callable[..., Picture], controls: Mapping[str, Any]) -> None:
+        self.draw, self.controls, self.shown = draw, controls, None
+        for control in controls.values():
+            control.observe(self._redraw, "value")
+
+    @property
+    def figure(self) -> Picture:
+        """As the controls stand."""
+        return self.draw(**{name: control.value for name, control in self.controls.items()})
+
+    def _bundle(self) -> dict[str, Any]:
+        data, metadata = self.figure._repr_mimebundle_()
+        data["text/html"] = _STYLE + data["text/html"]
+        return {"data": data, "metadata": metadata}
+
+    def _redraw(self, _: Any) -> None:
+        if self.shown is not None:
+            bundle = self._bundle()
+            self.shown.update(bundle["data"], metadata=bundle["metadata"], raw=True)
+
+    def _ipython_display_(self) -> None:
+        import ipywidgets
+        from IPython.display import display
+
+        controls = list(self.controls.values())
+        row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
+        view = {"version_major": 2, "version_minor": 0, "model_id": row.model_id}
+        widget = {"application/vnd.jupyter.widget-view+json": view, "text/plain": _GONE}
+        display(widget, raw=True)
+        bundle = self._bundle()
+        self.shown = display(bundle["data"], metadata=bundle["metadata"], raw=True, display_id=True)
 
 
 def _divisors(number: int) -> list[int]:

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from common.visualisation import theme
 from common.visualisation.drawing import FAINT, SMALL, WIDTH, as_array, some, start, styled
 
+TALLEST = 4.0  # inches: a panel of squares, however many images it shows
 SET_KINDS = ("batch", "group", "layer", "layer_chw", "layer_c", "instance")
 
 _ONE_CHANNEL_EACH = "2C"
@@ -138,6 +139,7 @@ def axes_figure(
     position: Sequence[int] | None = None,
     values: Any = None,
     title: str = "",
+    height: float | None = None,
 ) -> Figure:
     """Which positions of an ``(N, C, H, W)`` tensor each norm averages over.
 
@@ -152,6 +154,7 @@ def axes_figure(
         values: a tensor ``(n, c, h, w)``; if given, the mean and spread of each set are drawn
             below its panel.
         title: instead of the usual one.
+        height: of a panel, in inches (default: what the shape asks for).
 
     Raises ``ValueError`` as ``set_numbers`` does, or if ``values`` have another shape.
     """
@@ -170,7 +173,7 @@ def axes_figure(
     rows = math.ceil(len(kinds) / columns)
     aspect = (n * (h + _TILE_GAP)) / (c * (w + _TILE_GAP))
     panel_width = WIDTH / columns - 0.6
-    panel = min(max(panel_width * aspect, 0.8), 4.0)
+    panel = height or min(max(panel_width * aspect, 0.8), TALLEST)
     strip = 1.25 if values is not None else 0.0
     title = title or "The set S that the value x (white dot) is normalised over"
     alt = "; ".join(

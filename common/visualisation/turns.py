@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from common import settings
+from common.frontends import front_end
 from common.visualisation import theme
 from common.visualisation.drawing import (
     WIDTH,
@@ -137,7 +137,7 @@ def watch_turns(
 
     marks: as for ``turns_figure``. live: whether to redraw; None means where a notebook can.
     """
-    live = settings.front_end() if live is None else live
+    live = front_end() if live is None else live
     handle, due = None, 0.0
 
     def show(turns: Turns) -> None:

@@ -45,7 +45,7 @@ def test_one_view_shows_all_runs(tmp_path, capsys, monkeypatch):
     assert shown.out == ""
     last = re.split(r"[\r\n]+", shown.err.strip())[-1]
     accuracies = ", ".join(f"{h.norm} {h.test_accuracy:.1f}" for h in histories)
-    assert last.startswith("2 of 2|")
+    assert last.startswith("2 of 2: ")
     assert last.endswith(accuracies)
 
 
@@ -233,10 +233,11 @@ def test_data_sets_of_one_name_have_folders_of_their_own(tmp_path):
         folder_name("nowhere")
 
 
-def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("quick", "folder"), [(False, "shapes"), (True, "shapes-quick-mode")])
+def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys, quick, folder):
     monkeypatch.setattr(shipped, "RUNS", tmp_path)
     monkeypatch.setattr("common.training.course_recipe", lambda *_: RECIPE)
-    data = replace(load_images("shapes"), quick=False)
+    data = replace(load_images("shapes"), quick=quick)
     model, history = shipped.train_or_load("batch", data)
     monkeypatch.setattr(runs, "fit", None)  # training would now fail
     again, loaded = shipped.train_or_load("batch", data, train=True)
@@ -244,7 +245,7 @@ def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys):
     assert loaded == history
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert (tmp_path / "lessons" / "shapes" / "course-batch-seed1.json").exists()
+    assert (tmp_path / "lessons" / folder / "course-batch-seed1.json").exists()
 
 
 def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypatch):

@@ -46,6 +46,8 @@ def git(*arguments: str | Path, folder: Path) -> None:
 @pytest.fixture
 def course(tmp_path) -> Path:
     """A small stand-in with the course's layout, as a git repository, in a path with spaces."""
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
     root = tmp_path / "my copy of" / "the course"
     for lesson in NOTEBOOKS:
         (root / lesson / "results").mkdir(parents=True)

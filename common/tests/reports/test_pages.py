@@ -21,6 +21,7 @@ from common.reports.pages import fill, update
 from common.reports.race_table import race_section
 from common.reports.search_tables import learning_rate_grid
 from common.settings import LESSONS, ROOT
+from common.tests.checkout import git, missing, needs_git, refusal
 from common.training.history import History, Score, epoch_row
 from common.training.recipes import RACE, course_recipe
 from common.visualisation.theme import LABELS
@@ -97,18 +98,9 @@ def cells(text: str, start: str) -> list[str]:
 
 
 def test_every_table_as_committed_is_the_one_its_results_give(tmp_path):
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: only the repository itself is checked")
     # Of the index, not of the folder: who has trained a network here has broken nothing.
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *PAGES, "*/results/*"], cwd=ROOT, check=True, capture_output=True
-    )
-    subprocess.run(
-        ["git", "checkout-index", "-z", "--stdin", f"--prefix={tmp_path}/"],
-        cwd=ROOT,
-        check=True,
-        input=listed.stdout,
-    )
+    listed = git("ls-files", "-z", *PAGES, "*/results/*")
+    git("checkout-index", "-z", "--stdin", f"--prefix={tmp_path}/", sent=listed)
     assert update(load_results(tmp_path), check=True) == [], "run: python -m common tables"
 
 
@@ -138,6 +130,8 @@ def test_check_tells_what_is_out_of_date_and_writes_nothing(root):
 
 
 def test_the_command_ends_with_1_where_a_page_is_out_of_date(monkeypatch, capsys):
+    if not missing() and refusal():  # the command, too, asks which results are committed
+        pytest.skip(refusal())
     monkeypatch.setattr(reports, "update", lambda _, check: ["README.md"])
     assert cli.main(["tables", "--check"]) == 1
     assert "README.md" in capsys.readouterr().err
@@ -201,12 +195,14 @@ def test_a_quick_run_among_the_results_is_refused(root):
         load_results(root)
 
 
+@needs_git
 def test_a_checkout_that_git_cannot_read_is_named_with_git_s_own_reason(root):
     (root / ".git").mkdir()
     with pytest.raises(ValueError, match=r"git cannot say .*not a git repository"):
         load_results(root)
 
 
+@needs_git
 def test_in_a_checkout_only_what_git_knows_counts(root):
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     keep(root, course("batch", 1), 88.0)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
-import IPython
-import ipywidgets
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -13,17 +12,26 @@ from matplotlib.figure import Figure
 from common.visualisation import bar_figure, interactive
 
 
-def controls_of(widget):
-    row, picture = widget.children
-    return {control.description: control for control in row.children}, picture
+@pytest.fixture
+def output(monkeypatch):
+    """What a cell shows, in order; each is a list of what has been written there so far."""
+    shown: list[list[dict]] = []
+
+    def display(data, metadata=None, raw=False, display_id=False):
+        assert raw
+        shown.append(written := [data])
+        if display_id:
+            return SimpleNamespace(update=lambda data, **_: written.append(data))
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return shown
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "layer"])
 def test_without_a_front_end_there_is_a_figure(norm):
     figure = interactive.play_with_sets(norm)
     assert isinstance(figure, Figure)
-    bundle, _ = figure._repr_mimebundle_()
-    assert set(bundle) == {"image/png", "text/plain"}
+    assert not hasattr(figure, "controls")
 
 
 def test_without_a_front_end_the_noise_of_a_batch_is_a_figure():
@@ -43,36 +51,50 @@ def test_an_unknown_norm_is_refused():
         ("layer", ["N", "C", "H", "W", "S"]),
     ],
 )
-def test_the_controls_redraw_the_figure(norm, names):
-    controls, picture = controls_of(interactive.play_with_sets(norm, live=True))
+def test_the_controls_redraw_the_figure_in_its_place(norm, names, output):
+    play = interactive.play_with_sets(norm, live=True)
+    play._ipython_display_()
+    controls = {control.description: control for control in play.controls.values()}
     assert list(controls) == names
-    for name in (names[0], names[-1]):  # all are wired in one loop; a drawing takes its time
-        control, before = controls[name], picture.value
-        if name == "S":
-            control.index = 2
-        else:
-            control.value = 1 if name == "groups" else 2
-        assert picture.value != before, name
-        assert bytes(picture.value).startswith(b"\x89PNG")
+    _, pictures = output
+    name = names[-1]  # all are wired in one loop, and a drawing takes its time
+    if name == "S":
+        controls[name].index = 2
+    else:
+        controls[name].value = 1 if name == "groups" else 6
+    assert pictures[-1]["text/html"] != pictures[-2]["text/html"]
+    assert len(output) == 2
+    # Else what stands below jumps while a slider moves.
+    assert len({size_of(picture) for picture in pictures}) == 1
+
+
+def size_of(bundle):
+    return re.search(r'width="(\d+)" height="(\d+)"', bundle["text/html"]).groups()
+
+
+def test_a_saved_notebook_keeps_the_figure_and_says_how_the_sliders_come_back(output):
+    interactive.play_with_batch_noise(live=True)._ipython_display_()
+    ((controls,), (picture,)) = output
+    assert controls.keys() == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+    assert "Run this cell" in controls["text/plain"]
+    assert picture.keys() == {"text/html", "image/png", "text/plain"}  # and no widget
+    assert controls["text/plain"] in picture["text/html"]  # in place of the front end's message
 
 
 def test_groups_always_divide_the_channels():
-    controls, picture = controls_of(interactive.play_with_sets("group", live=True))
-    channels, groups = controls["C"], controls["groups"]
+    play = interactive.play_with_sets("group", live=True)
+    channels, groups = play.controls["c"], play.controls["groups"]
     for number in (7, 12):
-        before = picture.value
         channels.value = number
         assert all(number % option == 0 for option in groups.options)
         assert groups.value in groups.options
-        assert picture.value != before
+        assert f"of {4 * number * 9} positions" in play.figure.alt
 
 
 def test_the_noise_of_a_batch_follows_its_controls():
-    controls, picture = controls_of(interactive.play_with_batch_noise(live=True))
-    for name, value in [("N", 128), ("H = W", 8)]:
-        before = picture.value
-        controls[name].value = value
-        assert picture.value != before
+    play = interactive.play_with_batch_noise(live=True)
+    play.controls["batch_size"].value, play.controls["size"].value = 128, 8
+    assert "8×8 pixels. At N = 128 " in play.figure.alt
 
 
 def test_noise_shrinks_with_the_batch_as_theory_says():
@@ -98,35 +120,27 @@ def test_the_drawn_values_differ_from_set_to_set():
     assert np.ptp(values.mean((1, 2, 3))) > 1  # over images
 
 
-@pytest.mark.parametrize(
-    ("metadata", "live"),
-    [({"cellId": "a", "trusted": True}, True), ({}, False)],
-    ids=["JupyterLab", "nbclient"],
-)
-def test_a_front_end_is_told_by_the_request_it_sends(monkeypatch, metadata, live):
-    shell = SimpleNamespace(kernel=object(), get_parent=lambda: {"metadata": metadata})
-    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
-    assert isinstance(interactive.play_with_sets("batch"), ipywidgets.VBox) == live
+@pytest.mark.parametrize("live", [True, False])
+def test_sliders_come_where_somebody_watches(monkeypatch, live):
+    monkeypatch.setattr(interactive, "front_end", lambda: live)
+    assert isinstance(interactive.play_with_sets("batch"), interactive.Playground) == live
     assert isinstance(interactive.play_with_sets("batch", live=False), Figure)
-
-
-def test_a_terminal_is_no_front_end(monkeypatch):
-    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace())
-    assert isinstance(interactive.play_with_sets("batch"), Figure)
 
 
 def played(gain):
     return bar_figure({"bar": gain}, xlabel="size", title="a bar", dataset="")
 
 
-def test_any_figure_can_be_played_with():
+def test_any_figure_can_be_played_with(output):
     choices, start = {"gain": [1, 2]}, {"gain": 2}
     assert isinstance(interactive.play(played, choices, start), Figure)
-    controls, picture = controls_of(interactive.play(played, choices, start, live=True))
-    before = picture.value
-    assert controls["gain"].value == 2
-    controls["gain"].value = 1
-    assert picture.value != before
+    playground = interactive.play(played, choices, start, live=True)
+    playground._ipython_display_()
+    _, written = output
+    assert playground.controls["gain"].value == 2
+    playground.controls["gain"].value = 1
+    before, after = (data["image/png"] for data in written)
+    assert before != after
 
 
 @pytest.mark.parametrize("start", [{"gain": 3}, {}])
