@@ -33,7 +33,7 @@ def quick_compiler(monkeypatch):
 
     def compiler(function, mode, dynamic):
         modes.append(mode)
-        return whole(function, backend="aot_eager", dynamic=dynamic)
+        return whole(function, backend="eager", dynamic=dynamic)
 
     monkeypatch.setattr(torch, "compile", compiler)
     yield modes
