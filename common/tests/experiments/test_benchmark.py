@@ -124,7 +124,8 @@ def test_everything_is_measured_saved_and_reported(tmp_path, at_home, few_images
         assert len(speeds) == (4 if name in paired else 1)
         assert min(speeds) > 0
     memory = mine["processes"]["memory"]
-    assert 0 < memory["imports"] <= memory["process"]
+    # All in one process here, which may give back a page between the two readings.
+    assert 0 < memory["imports"] <= 1.01 * memory["process"]
     assert len(mine["sprint"]["test_accuracy"]) == 2  # quick mode's two epochs
     for when in ("before", "after"):
         operators = {row["operator"] for row in mine["profile"][when]}
