@@ -126,7 +126,8 @@ STUDY = Study(
     question="Does batch norm help by keeping the layers' inputs still?",
     setting={
         "network": "plain stack of 8 layers, 16 channels, no skips, two of stride 2; 'shaken': "
-        "batch norm, then a random scale and shift a channel and image, new in each step",
+        "batch norm, then for each step a new factor (1 to 1.25) and amount (−0.5 to 0.5) a "
+        "channel, both varied by about 0.1 from image to image",
         "images": "10,000 at 16×16",
         "recipe": f"{SGD_WORDS}, 5 epochs, batches of 128; for each norm the best of three rates "
         "by 2,000 held-out training images",
