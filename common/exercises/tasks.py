@@ -421,6 +421,10 @@ class OverAxes(Normalised):
         """The learner's result."""
         return run(i.x, self.right_way.axes, i.eps)
 
+    def mistakes(self) -> list[Mistake]:
+        """The known mistakes that are possible where gamma and beta have no part."""
+        return [m for m in super().mistakes() if "affine" not in m[0]]
+
     def expected(self, i: Inputs) -> Results:
         """The right result."""
         return super().expected(_bare(i))
@@ -432,6 +436,11 @@ class OverAxes(Normalised):
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a right result that something was done to; else ""."""
         return super().spoilt(_bare(i), got, right)
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for an x̂ that is right but for a factor; else ""."""
+        (right,) = self.expected(i)
+        return factor(got[0], right, "x̂") if got[0].shape == right.shape else ""
 
 
 def _bare(i: Inputs) -> Inputs:

@@ -88,6 +88,7 @@ WRONG = [
     ("no eps", without_eps, "eps is missing"),
     ("eps fixed", lambda x, axes, eps: right(x, axes), "fixed at 1e-5"),
     ("no root", without_root, "take its square root"),
+    ("doubled", lambda x, axes, eps: 2 * right(x, axes, eps), "2 times what it should be"),
     ("no brackets", without_brackets, "brackets are missing"),
     ("centred only", centred_only, "nothing is divided"),
     ("no keepdim", without_keepdim, "keepdim=True"),

@@ -67,6 +67,12 @@ def test_two_mistakes_never_get_the_same_hint():
         assert len(words) == 1, (check.__name__, hint, words)
 
 
+def test_a_function_without_gamma_and_beta_gets_no_hint_about_them():
+    hints = [verdict_on(k).hint for k, m in enumerate(MUTANTS) if m.check is checks.check_normalise]
+    assert hints
+    assert not [hint for hint in hints if "gamma" in hint or "beta" in hint]
+
+
 def stub(*_, **__):
     raise NotImplementedError
 
