@@ -124,7 +124,7 @@ def _gradients(panels: Sequence[Axes], turns: Turns, look: dict[str, Look]) -> N
         axes.set(xlim=(0, len(turns.layers) + 1), ylim=(least, 3 * max(sizes)))
         axes.set_xlabel("layer, input to output")
         whole_numbers(axes)
-    panels[0].set_ylabel("norm of the gradient")
+    panels[0].set_ylabel("size of the gradient")
 
 
 def watch_turns(

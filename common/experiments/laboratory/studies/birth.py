@@ -58,7 +58,7 @@ def _clamp(value: float) -> float:
 def _flow(norm: str, name: str) -> Contrast:
     return Contrast(
         "gradient-flow",
-        f"decades between the first and last layer's gradient, no norm minus {name}, 24 layers, "
+        f"decades between the second and last layer's gradient, no norm minus {name}, 24 layers, "
         "no skips, He's initialisation",
         Cell({**DEEP, "norm": "none"}, "gradient_drift"),
         Cell({**DEEP, "norm": norm}, "gradient_drift"),
@@ -96,7 +96,7 @@ STUDY = Study(
         ),
         Contrast(
             "batch-explodes",
-            "decades by which the gradient grows from the last layer to the first, BN, 24 layers, "
+            "decades by which the gradient grows from the last layer to the second, BN, 24 layers, "
             "no skips, He's initialisation",
             Cell({**DEEP, "norm": "batch"}, "gradient_growth"),
             smallest=0.3,
@@ -104,7 +104,7 @@ STUDY = Study(
         ),
         Contrast(
             "skips-mend",
-            "decades between first and last layer's gradient, BN without skips minus with skips, "
+            "decades between second and last layer's gradient, BN without skips minus with skips, "
             "24 layers",
             Cell({**DEEP, "norm": "batch"}, "gradient_drift"),
             Cell({**DEEP, "norm": "batch", "skips": "yes"}, "gradient_drift"),
@@ -135,7 +135,7 @@ STUDY = Study(
         ),
         Plot(
             "gradient_growth",
-            "growth of the gradient from the last layer to the first, He's initialisation",
+            "growth of the gradient from the last layer to the second, He's initialisation",
             x="depth",
             xlabel="layers",
             ylabel="decades",
