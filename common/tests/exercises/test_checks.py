@@ -219,7 +219,8 @@ def test_the_known_mistakes_can_be_told_apart(task):
     results = [[task.by(replace(task.right_way, **c), i) for i in inputs] for c, _ in known]
     # What differs in some of its values differs; of the rest all values are compared.
     some = torch.stack([torch.cat([some_values(r) for r in result]) for result in results])
-    close = torch.isclose(some[:, None], some, 3e-3, 3e-4, equal_nan=True).flatten(2).all(2)
+    pairs = torch.broadcast_tensors(some[:, None], some)
+    close = torch.isclose(*pairs, 3e-3, 3e-4, equal_nan=True).flatten(2).all(2)
     for k, other in close.triu(1).nonzero().tolist():
         same = all(map(alike, results[k], results[other]))
         assert not same or known[k][1] == known[other][1], (known[k][1], known[other][1])
