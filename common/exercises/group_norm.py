@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from common.exercises.mistakes import INTERLEAVED
 from common.exercises.predictions import PARAMETERS, Number, examine_numbers
-from common.exercises.tasks import Normalised, Statistics
+from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
+from common.exercises.whole_norms import Normalised
 
 
 def check_group_statistics(group_statistics: Callable) -> Verdict:

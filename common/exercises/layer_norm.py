@@ -13,9 +13,10 @@ from common.exercises.inputs import alike, sample
 from common.exercises.layers import LayerTask, of_inputs
 from common.exercises.mistakes import DIGITS
 from common.exercises.predictions import PARAMETERS, Number, examine_numbers
-from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
+from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict, Wrong
+from common.exercises.whole_norms import Normalised, RootMeanSquare
 
 
 def check_layer_statistics(layer_statistics: Callable, *, reveal: bool = True) -> Verdict:

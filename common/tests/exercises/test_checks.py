@@ -20,7 +20,8 @@ from common import exercises as checks
 from common.exercises.gradient import BatchNormGradient
 from common.exercises.inputs import LAYOUTS, alike, sample
 from common.exercises.search import some_values
-from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
+from common.exercises.statistics import Statistics
+from common.exercises.whole_norms import Normalised, RootMeanSquare
 from common.tests.exercises.answers import eps_outside, norm_answer, unbiased, without_gradient
 from common.tests.exercises.layer_mutants import RightBatchNorm
 from common.tests.exercises.mutants import MUTANTS
