@@ -105,7 +105,14 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
         if len(awake) == 1:
             raise Wrong("While it trained, one of the two norms was in train mode.", _BLOCKS)
         if awake:
-            raise Wrong("While it trained, a norm was in train mode.", _AFTER)
+            kept = all(torch.equal(v, before[n]) for n, v in _running(network).items())
+            raise Wrong(
+                "While it trained, a norm was in train mode.",
+                "the running statistics are as they were (momentum=0, or put back afterwards), "
+                f"but were not used: {_OWN}"
+                if kept
+                else _AFTER,
+            )
         epoch.must_step_with_gradients()
         _compare_states(network, before)
         if len(dropout) != 3:
@@ -153,12 +160,20 @@ def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
+def _running(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {n: v for n, v in network.state_dict().items() if n.endswith(_RUNNING)}
+
+
 _FORWARD = (
     "requires_grad=False and the optimiser have no say in running statistics: the forward pass "
     "moves them in train mode. Put each norm into eval mode, norm.eval()"
 )
 
 
+_OWN = (
+    "a norm in train mode still uses the batch's own statistics. norm.eval() makes it use the "
+    "running ones, and keeps them."
+)
 _AFTER = f"{_FORWARD}, after every network.train(), for that puts them back into train mode."
 _BLOCKS = (
     "norms sit inside blocks, too: loop over network.modules(), not .children(), and to its end."
@@ -188,11 +203,7 @@ def _must_be_frozen(network: Network, when: str) -> None:
         if norm.training or norm.running_mean is None:
             hint = _AFTER
             if norm.momentum == 0 or not norm.track_running_stats:
-                hint = (
-                    "with momentum=0 or track_running_stats=False a norm in train mode still uses "
-                    "the batch's own statistics. norm.eval() makes it use the running ones, and "
-                    "keeps them."
-                )
+                hint = f"with momentum=0 or track_running_stats=False {_OWN}"
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)
 
 

@@ -9,8 +9,6 @@ import torch
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
-_ON = "torch.randn(9, 3, 2, 2), torch.arange(9) // 3 and size 4"
-
 
 def check_mixed_batches(make_batches: Callable) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]` for images sorted by class.
@@ -50,7 +48,7 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
                 "their like: any image may come anywhere, torch.randperm(len(images)).",
             )
 
-    return treat(make_batches, trials, "Right: every batch is a sample of all classes.", _ON)
+    return treat(make_batches, trials, "Right: every batch is a sample of all classes.")
 
 
 def check_no_batch_of_one(make_batches: Callable) -> Verdict:
@@ -86,10 +84,10 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                     else "the list stays empty: put the pairs into it.",
                 )
             _must_be_complete(batches, number, lost=min(size - 1, number % size), given=given)
-            if any(len(y) > size + 1 for _, y in batches):
+            if any(len(y) > size + number % size for _, y in batches):
                 raise Wrong(
                     f"{given} one batch holds {max(len(y) for _, y in batches)}.",
-                    "only a left-over of one needs another place.",
+                    "no more than the left-over, which is less than a batch, needs another place.",
                 )
             larger = sum(max(len(y) - size, 0) for _, y in batches)
             if larger > number % size or sum(len(y) < size for _, y in batches) > 1:
@@ -100,12 +98,13 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                 )
 
     success = "Right: no batch of one, whatever the number of images."
-    return treat(make_batches, trials, success, _ON)
+    return treat(make_batches, trials, success)
 
 
 def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images that hold their own number, and labels in ascending order."""
-    images = torch.arange(number, dtype=torch.float32).reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    """Images that hold their own number, from 1 on, and labels in ascending order."""
+    numbers = torch.arange(1, number + 1, dtype=torch.float32)
+    images = numbers.reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
     return images.clone(), torch.arange(number) * 4 // number
 
 
@@ -113,8 +112,9 @@ def _epoch(
     learner: Learner, images: torch.Tensor, labels: torch.Tensor, size: int
 ) -> list[tuple[list[int], list[int]]]:
     """The learner's batches as (numbers of the images, labels)."""
-    x, y = images.clone(), labels.clone()
-    batches = _batches(learner(x, y, size))
+    x, y, n = images.clone(), labels.clone(), len(images)
+    learner.on = f"torch.randn({n}, 3, 2, 2), torch.arange({n}) * 4 // {n} and size {size}"
+    batches = _batches(learner(x, y, size), images)
     if not (torch.equal(x, images) and torch.equal(y, labels)):
         raise Wrong(
             "Your code changed the images or the labels that were handed over.",
@@ -124,7 +124,7 @@ def _epoch(
     return batches
 
 
-def _batches(given: object) -> list[tuple[list[int], list[int]]]:
+def _batches(given: object, images: torch.Tensor) -> list[tuple[list[int], list[int]]]:
     if given is None:
         raise Wrong("Your function returns nothing.", "is the return line missing?")
     try:
@@ -133,7 +133,13 @@ def _batches(given: object) -> list[tuple[list[int], list[int]]]:
             raise Wrong("The labels come before the images.", "return pairs (images, labels).")
         for x, y in pairs:
             _must_be_a_batch(x, y)
-        return [(x[:, 0, 0, 0].int().tolist(), y.tolist()) for x, y in pairs]
+            if not torch.isin(x, images).all():
+                raise Wrong(
+                    "A batch holds an image that was not handed over.",
+                    "the images come as they are: none is made up to fill a batch (zeros, means), "
+                    "and none is changed.",
+                )
+        return [((x[:, 0, 0, 0] - 1).int().tolist(), y.tolist()) for x, y in pairs]
     except (TypeError, ValueError, IndexError, AttributeError):
         raise Wrong(
             "Your function does not return pairs of tensors.",

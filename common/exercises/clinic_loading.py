@@ -30,6 +30,7 @@ def check_channels_in_order(load: Callable) -> Verdict:
         state = {name: value.clone() for name, value in source.state_dict().items()}
         given = {name: value.clone() for name, value in state.items()}
         before = {name: value.clone() for name, value in network.state_dict().items()}
+        learner.on = "two networks with a conv, a norm and a head"
         returned = learner(network, given, order)
         must_not_be_copied(network, returned, "load(network, state, order)")
         x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -37,8 +38,7 @@ def check_channels_in_order(load: Callable) -> Verdict:
         if any(not torch.equal(given[name], value) for name, value in state.items()):
             raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
 
-    on = "two networks with a conv, a norm and a head"
-    return treat(load, trials, "Right: every tensor's channels are where they belong.", on)
+    return treat(load, trials, "Right: every tensor's channels are where they belong.")
 
 
 class _Crossed(nn.Module):

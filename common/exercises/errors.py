@@ -71,6 +71,24 @@ _ERRORS = [
         "channels, dim=1.",
     ),
     (
+        ("is not callable",),
+        "brackets () call a function, and this is none: self.training and x.shape, for one, are "
+        "used without them.",
+    ),
+    (
+        ("divisible by num_groups",),
+        "the number of groups must divide that of the channels: are the two swapped? It is "
+        "nn.GroupNorm(num_groups, num_channels) and F.group_norm(x, num_groups, …).",
+    ),
+    (
+        ("eps must be positive",),
+        "PyTorch's layer refuses an eps of 0: with 1e-12 the numbers are the same.",
+    ),
+    (
+        ("should contain", "vector of size equal to the number of channels"),
+        "that layer or tensor is made for another number of channels: C is x.shape[1].",
+    ),
+    (
         ("does not have a grad_fn",),
         "nothing records a gradient here: is it under no_grad, or detached, or is all frozen?",
     ),
@@ -85,6 +103,10 @@ _ERRORS = [
     (
         ("out of bounds", "out of range for"),
         "an index goes beyond the length of its axis: is it the right axis? Print its .shape.",
+    ),
+    (
+        ("list index out of range", "pop from empty list"),
+        "a list is shorter there than the line takes for granted, or empty: print its len().",
     ),
     (
         ("Given normalized_shape",),
@@ -142,6 +164,15 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     if "values to unpack" in text and re.search(r"\.(shape|size\(\))", line):
         axes = "(B, T, D)" if layout == "tokens" else "(N, C, H, W)"
         return f"a shape has as many parts as its tensor has axes: x has {axes} here."
+    if re.match(r"Line \d+ of [^:]*: (assert|raise)\b", line):
+        return (
+            "that is an assert or a raise of your own. Either it has found a mistake in the lines "
+            "before, or it refuses an input that the exercise allows."
+        )
+    if "is not callable" in text and re.search("Tensor|Parameter|float|int", text):
+        return "a number or a tensor is called like a function: is a * missing before a bracket?"
+    if "only one element" in text and "math." in line:
+        return "math works on single numbers: torch.sqrt, torch.exp, … work on whole tensors."
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint
@@ -151,6 +182,12 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     # Only a call of ours, not one inside the learner's code, says that the stub's are missing.
     if isinstance(error, TypeError) and not line and "argument" in text:
         return _NAMES
+    if isinstance(error, UnboundLocalError):
+        name = getattr(error, "name", None) or [*text.split("'"), ""][1]
+        return (
+            f"{name} is assigned to in this function, which makes it the function's own, and it "
+            f"has no value yet: give it one first, or write self.{name} if the layer's is meant."
+        )
     if isinstance(error, NameError):
         return "a name is not defined there: a slip of the pen, or a cell that has not been run."
     if isinstance(error, AttributeError):

@@ -33,6 +33,7 @@ class Learner:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self.on = "a small network"  # what it was called with last, in words
         self._seen: set[str] = set()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -119,21 +120,19 @@ def judge(
     return verdict.show()
 
 
-def treat(
-    answer: Any, trials: Callable[[Learner], None], success: str, on: str = "a small network"
-) -> Verdict:
-    """Judge a function by what it does to a small network or a few images.
-
-    on: what a learner may try it on.
-    """
+def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
+    """Judge a function by what it does to a small network or a few images."""
+    learners: list[Learner] = []
 
     def seeded(learner: Learner) -> None:
+        learners.append(learner)
         # Of the CPU alone: that is where the networks are.
         torch.default_generator.manual_seed(0)
         trials(learner)
 
     def hint(error: Exception, line: str) -> str:
-        return hint_for(error, line, "batch", f"try your function on {on} in a new cell")
+        ask = f"try your function on {learners[-1].on} in a new cell"
+        return hint_for(error, line, "batch", ask)
 
     return judge(answer, seeded, success, hint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
@@ -214,6 +215,14 @@ def cross_entropy_by_hand(z, y):
 
 
 OWN = ("own labels",)
+
+
+def still_by_momentum(network):
+    network.train()
+    for norm in norms(network):
+        norm.momentum = 0.0
+
+
 EPOCHS = [
     ("uphill", epoch(loss=lambda z, y: -F.cross_entropy(z, y)), ("sign of the loss",)),
     *(
@@ -248,7 +257,8 @@ EPOCHS = [
         epoch(lambda n: n.train(), after=lambda n: [m.eval() for m in norms(n)]),
         ("after every",),
     ),
-    ("put back afterwards", restore, ("after every",)),
+    ("put back afterwards", restore, ("are as they were",)),
+    ("momentum 0", epoch(still_by_momentum), ("are as they were",)),
     ("no step", epoch(step=False), ("optimiser.step()",)),
     ("gamma and beta thawed", epoch(thaw), ("requires_grad_(False) for both",)),
     ("one step for all", one_step, ("inside the loop",)),
@@ -370,7 +380,23 @@ def statistics_of_the_images(network, batches):
     network.eval()
 
 
+def reset_by_hand(network, batches):
+    for norm in norms(network):
+        norm.running_mean.zero_(), norm.running_var.fill_(1)
+    estimate(reset=False)(network, batches)
+
+
+def trained_meanwhile(network, batches):
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    estimate()(network.train(), batches)
+    for x in batches:
+        network(x).sum().backward()
+        optimiser.step()
+
+
 ESTIMATES = [
+    ("reset by hand", reset_by_hand, ("num_batches_tracked",)),
+    ("trained meanwhile", trained_meanwhile, ("no optimiser",)),
     ("of the images", statistics_of_the_images, ("one number stands for all",)),
     ("parameters stopped", parameters_stopped, ("and leaves the parameters",)),
     ("gamma stopped", gamma_stopped, ("and leaves the parameters",)),
@@ -487,6 +513,7 @@ MIXED = [
     ("nothing", lambda x, y, size: None, ("return line",)),
     ("labels first", lambda *a: [pair[::-1] for pair in mixed(*a)], ("(images, labels)",)),
     ("data changed", mix_the_data, ("write over the old ones",)),
+    ("images scaled", lambda x, y, size: mixed(x / 255, y, size), ("as they are",)),
 ]
 
 
@@ -537,17 +564,41 @@ def refused(images, labels, size):
     return in_order(images, labels, size)
 
 
+def joined_always(images, labels, size, few=0):
+    """Whatever is left over joins the batch before, unless there are only a few."""
+    batches = in_order(images, labels, size)
+    if len(batches) > few and len(batches[-1][0]) < size:
+        rest = batches.pop()
+        batches[-1] = tuple(torch.cat(pair) for pair in zip(batches[-1], rest, strict=True))
+    return batches
+
+
+def crash_for_few(images, labels, size):
+    if len(images) == 3:
+        return {}[len(images)]
+    return joined(images, labels, size)
+
+
+def filled_up(images, labels, size):
+    more = -len(images) % size
+    images = torch.cat([images, images.new_zeros(more, *images.shape[1:])])
+    return in_order(images, torch.cat([labels, labels.new_zeros(more)]), size)
+
+
 ONE = [
     ("joined and kept", joined_and_kept, ("leaves the list",)),
     ("axis lost", squeezed, ("no squeeze",)),
     ("no part at all", too_few_parts, ("max(1, …)",)),
-    ("refused", refused, ("torch.arange(9)",)),
+    ("refused", refused, ("assert or a raise of your own",)),
+    ("joined to none", joined_always, ("its len()",)),
+    ("crash for two of three", crash_for_few, ("torch.randn(3, 3, 2, 2)",)),
+    ("filled up with zeros", filled_up, ("to fill a batch",)),
     ("left-over of one", in_order, ("Drop a left-over",)),
     ("drop_last always", drop_last, ("small set",)),
     ("doubled", doubled, ("no copies",)),
     ("labels not joined", labels_left_out, ("both alike",)),
     ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
-    ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
+    ("one large batch", lambda x, y, size: [(x, y)], ("no more than the left-over",)),
     ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
     ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("use size",)),
     ("an empty list", lambda x, y, size: [], ("stays empty",)),
@@ -723,6 +774,7 @@ REPAIRED = [
     Variant("joined", checks.check_no_batch_of_one, joined),
     Variant("dropped", checks.check_no_batch_of_one, dropped),
     Variant("spread evenly", checks.check_no_batch_of_one, evenly),
+    Variant("any left-over joined", checks.check_no_batch_of_one, partial(joined_always, few=1)),
     Variant("batches in any order", checks.check_still_frozen, in_any_order),
     *(
         Variant("another loss", checks.check_still_frozen, epoch(loss=loss))

@@ -76,6 +76,7 @@ from common.tests.exercises.answers import (
     wrong_sign,
 )
 from common.tests.exercises.clinic_mutants import CLINIC
+from common.tests.exercises.error_mutants import ERRORS
 from common.tests.exercises.function_mutants import FUNCTIONS
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
 
@@ -373,6 +374,10 @@ PREDICTIONS = [
     ("a gamma an image", "group", (32, 2048, 512), ("all images share",)),
     ("a sum of lengths", "layer", (64, 32, 32, 512), ("not a sum",)),
     ("no number", "layer", (2048, 32, 32, "many"), ("give a number",)),
+    ("one row of S", "group", (32, 128, 64), ("H and W are two axes",)),
+    ("lengths added", "group", (32, 40, 64), ("as many as there are positions",)),
+    ("pixels added", "group", (32, 264, 64), ("has its pixels",)),
+    ("parameters times G", "group", (32, 2048, 256), ("multiply nothing",)),
 ]
 PREDICTION_CHECKS = {
     "batch": checks.check_batch_norm_prediction,
@@ -440,6 +445,7 @@ MUTANTS: list[Mutant] = [
     *SINGLE,
     *FUNCTIONS,
     *CLINIC,
+    *ERRORS,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

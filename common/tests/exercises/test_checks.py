@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from common import exercises as checks
+from common.exercises.errors import hint_for
 from common.exercises.gradient import BatchNormGradient
 from common.exercises.inputs import LAYOUTS, alike, sample
 from common.exercises.search import some_values
@@ -152,6 +153,12 @@ def test_a_check_prints_nothing_and_leaves_the_random_state_alone():
             answer.check(answer.answer)
     assert out.getvalue() == err.getvalue() == ""
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_layer_that_refuses_an_eps_of_0_has_a_way_out():
+    """Newer versions of PyTorch do; a prediction may be made with its layer."""
+    error = ValueError("batch_norm eps must be positive during training, but got 0")
+    assert "1e-12" in hint_for(error, "Line 4 of the cell: y = layer(x)", "batch", "look")
 
 
 def test_find_the_bug_tells_the_symptom_and_keeps_the_cause_to_itself():
