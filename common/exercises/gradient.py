@@ -25,7 +25,8 @@ class Backward:
     variance_path: float = 1.0  # the factor of x̂ · mean(g · x̂)
     gamma: str = "right"  # or "missing", "outside" (on the first path only), "divided", "squared"
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
-    divide: str = "root"  # or "variance", "no", "times"
+    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times"
+    divide: str = "root"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred"
@@ -49,7 +50,14 @@ class Backward:
         if self.standardised == "none":
             second = self._mean(on_paths * x_hat)
         paths = g - self.mean_path * self._mean(on_paths) - self.variance_path * second
-        divisor = {"variance": root**2, "no": torch.ones_like(root), "times": 1 / root}
+        divisor = {
+            "variance": root**2,
+            "variance without eps": variance,
+            "root without eps": variance.sqrt(),
+            "root and variance": root**3,
+            "no": torch.ones_like(root),
+            "times": 1 / root,
+        }
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -105,6 +113,20 @@ _MISTAKES: list[Mistake] = [
     ),
     ({"average": "unbiased"}, "you divide by |S| − 1: mean(g) and mean(g · x̂) divide by |S|."),
     ({"divide": "variance"}, "you divide by variance + eps: by its square root, once."),
+    (
+        {"divide": "variance without eps"},
+        "you divide by the bare variance: by sqrt(variance + eps), as in the forward pass.",
+    ),
+    (
+        {"divide": "root without eps"},
+        "x̂ is right, but in the last division eps is missing: there, too, it is sqrt(variance + "
+        "eps).",
+    ),
+    (
+        {"divide": "root and variance"},
+        "you divide by sqrt(variance + eps) three times (the power −3/2): once. The power belongs "
+        "to the derivative of the root alone, and is part of x̂ · mean(g · x̂).",
+    ),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
     ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),

@@ -39,7 +39,11 @@ def known_steps(
     for new, also in news:
         also = f" And {also}" if also else ""
         known += [
-            (old, f"{name} does not move in train mode: update it in every forward pass."),
+            (
+                old,
+                f"{name} does not move in train mode: update it in every forward pass, in place or "
+                f"by an assignment to self.{name}. What is computed and not kept there is lost.",
+            ),
             (m * old + (1 - m) * new, INVERTED + also),
             (new, REPLACED + also),
             (old + m * new, "the old value must be scaled by 1 − momentum." + also),
@@ -53,6 +57,11 @@ def known_steps(
             ),
             (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
         ]
+    other = "variance" if name == "running_mean" else "mean"
+    known += [
+        ((1 - m) * old + m * new, f"{name} takes the batch's {other} here, a slip of the pen.")
+        for new in ((unbiased, biased) if other == "variance" else (mean,))
+    ]
     y = F.batch_norm(x, None, None, i.gamma, i.beta, training=True, eps=EPS)
     x_hat = F.batch_norm(x, None, None, training=True, eps=EPS)
     for output in (y, x_hat):
@@ -73,8 +82,8 @@ def known_steps(
         known += [
             (
                 (1 - m) * old + m * factor * about,
-                "running_var takes the distances from the running mean: those from the batch's "
-                "own mean count.",
+                "running_var takes the distances from the running mean, or from 0 (the mean of "
+                "x²): those from the batch's own mean count.",
             )
             for factor in (1, n * h * w / (n * h * w - 1))
         ]

@@ -47,11 +47,19 @@ class Statistics(Task):
         sets = mistakes.wrong_sets(self.layout)
         # Values in the wrong places concern what has places.
         sets = [m for m in sets if not m[0]["cut"].startswith("moved")]
+        sets = [m for m in sets if not m[0]["cut"].endswith("left so")]
         return [*mistakes.STATISTICS_MISTAKES, *sets]
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        return [*mistakes.OTHER_STATISTICS, *mistakes.rare_mistakes(self.layout)]
+        listed = [*mistakes.OTHER_STATISTICS, *mistakes.rare_mistakes(self.layout)]
+        if self.layout == "group":
+            # Of x these are axes as well, but they leave other shapes.
+            listed += [
+                ({"axes": axes}, mistakes.wrong_axes_of_the_cut(axes))
+                for axes in ((3,), (4,), (3, 4))
+            ]
+        return listed
 
     def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
         """The hint for what neither a known mistake nor something done afterwards explains."""

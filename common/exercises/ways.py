@@ -212,7 +212,7 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
     n, c, h, w = x.shape
     if cut == "overlapping":  # statistics alone: it cannot be joined again
         return torch.stack([x[:, g : g + c // groups] for g in range(groups)], 1)
-    if cut == "interleaved":
+    if cut.startswith("interleaved"):
         return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
     if cut == "batch first":
         return x.reshape(groups, n, c // groups, h, w).transpose(0, 1)

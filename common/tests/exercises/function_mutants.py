@@ -746,6 +746,9 @@ def backward(change="", axes=(0, 2, 3)):
             "factor 2": lambda: (g - first - 2 * second) / root,
             "factor ½": lambda: (g - first - second / 2) / root,
             "no root": lambda: (g - first - second) / root**2,
+            "bare variance": lambda: (g - first - second) / variance,
+            "bare root": lambda: (g - first - second) / variance.sqrt(),
+            "power of −3/2": lambda: (g - first - second) * (variance + eps) ** -1.5,
             "not divided": lambda: g - first - second,
             "centred": lambda: (g - first - centred * mean(g * centred)) / root,
             "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
@@ -778,6 +781,9 @@ GRADIENTS = [
     ("factor 2", ("wrong factor",)),
     ("factor ½", ("wrong factor",)),
     ("no root", ("by its square root, once",)),
+    ("bare variance", ("the bare variance",)),
+    ("bare root", ("in the last division eps",)),
+    ("power of −3/2", ("three times",)),
     ("not divided", ("division by sqrt",)),
     ("centred", ("in both places",)),
     ("half centred", ("in one place only",)),
@@ -926,7 +932,53 @@ NORMS = {
     "tokens": checks.check_token_norm,
 }
 STATISTICS = checks.check_batch_statistics
+
+
+def two_sets(mean_axes, variance_axes, cut=None):
+    """The mean over some axes, and the squared distances from it averaged over others."""
+
+    def answer(x, *others):
+        values = x if cut is None else x.reshape(len(x), others[0], -1, *x.shape[2:])
+        gamma, beta, eps = others[-3:]
+        centred = values - values.mean(mean_axes, keepdim=True)
+        variance = centred.square().mean(variance_axes, keepdim=True)
+        return affine((centred / torch.sqrt(variance + eps)).reshape(x.shape), gamma, beta, 1)
+
+    return answer
+
+
+def cut_across_and_moved(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+    return affine(normal(parts, eps, (2, 3, 4)).reshape(x.shape), gamma, beta, groups)
+
+
+def maps_of_groups(x, groups):
+    maps = x.reshape(len(x), groups, -1, *x.shape[2:])
+    return maps.mean((3, 4)), maps.var((3, 4), correction=0)
+
+
 LATER = [
+    *(
+        Mutant(f"{what} over other axes", BATCH, two_sets(*axes), (words,))
+        for what, axes, words in [
+            ("squares", ((0, 2, 3), (2, 3)), "the variance is taken over H and W"),
+            ("squares", ((0, 2, 3), (0, 2)), "the variance is taken over N and H"),
+            ("mean", ((2, 3), (0, 2, 3)), "the mean is taken over H and W"),
+            ("mean", ((0, 1, 2, 3), (0, 2, 3)), "the mean is taken over N, C, H and W"),
+        ]
+    ),
+    *(
+        Mutant(f"{what} over other axes", GROUP, two_sets(*axes, cut="groups"), (words,))
+        for what, axes, words in [
+            ("squares", ((2, 3, 4), (1, 3, 4)), "the variance is taken over G, H and W"),
+            ("squares", ((2, 3, 4), (3, 4)), "the variance is taken over H and W"),
+            ("mean", ((1, 2, 3, 4), (2, 3, 4)), "the mean is taken over G, C/G, H and W"),
+            ("mean", ((2,), (2, 3, 4)), "the mean is taken over C/G:"),
+        ]
+    ),
+    Mutant("cut across and moved", GROUP, cut_across_and_moved, ("the wrong places",)),
+    Mutant("maps of groups", checks.check_group_statistics, maps_of_groups, ("over H and W; a",)),
     *(
         Mutant(f"gamma through {f.__name__}", NORMS[layout], changed(layout, gamma=f), ("gamma c",))
         for f, layout in [
