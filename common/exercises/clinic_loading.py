@@ -154,7 +154,19 @@ def _kinds(
 ) -> list[tuple[dict[str, torch.Tensor], str, str]]:
     """What single tensors may have become: (their values, what that is, the way out)."""
     inverse = [order.index(k) for k in range(len(order))]
+    overwritten = {n: v.clone() for n, v in state.items()}
+    for k, source in enumerate(order):
+        for name, value in overwritten.items():
+            if name == "head.weight":
+                value[:, k] = value[:, source]
+            elif name.startswith(("conv", "norm")) and value.dim():
+                value[k] = value[source]
     return [
+        (
+            overwritten,
+            "overwritten while it was still needed",
+            "read from state, or index all at once: new = old[order].",
+        ),
         (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
         (state, "still in the order of the file", "these channels must follow, too."),
         (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),

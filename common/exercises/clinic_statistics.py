@@ -34,6 +34,10 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         batches = [x for x, _ in labelled(4, shifts=(-0.6, 0.0, 0.2, 0.8))]
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
         momenta = [norm.momentum for norm in network.norms]
+        still = []  # what a norm with momentum 0 is given in train mode
+        network.norm.register_forward_hook(
+            lambda norm, *_: still.append(norm.training and norm.momentum == 0)
+        )
         returned = learner(network, batches)
         must_not_be_copied(network, returned, "re_estimate(network, batches)")
         for name, parameter in network.named_parameters():
@@ -43,7 +47,7 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
                     "no optimiser is needed here, and no reset of gamma and beta: "
                     "norm.reset_running_stats() resets the statistics alone.",
                 )
-        _compare_estimates(network, batches)
+        _compare_estimates(network, batches, any(still))
         if not all(parameter.requires_grad for parameter in network.parameters()):
             raise Wrong(
                 "The statistics are right, but parameters no longer learn: requires_grad=False.",
@@ -66,8 +70,11 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
     return treat(re_estimate, trials, "Right: the statistics are those of the new images.")
 
 
-def _compare_estimates(network: Network, batches: list[torch.Tensor]) -> None:
-    """Raise Wrong unless the first norm's statistics are those of the batches."""
+def _compare_estimates(network: Network, batches: list[torch.Tensor], still: bool) -> None:
+    """Raise Wrong unless the first norm's statistics are those of the batches.
+
+    still: whether batches came through with a momentum of 0.
+    """
     norm = network.norm
     with torch.no_grad():
         inputs = [network.first(x) for x in batches]
@@ -129,6 +136,8 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor]) -> None:
         or next((hint for mean, hint in hints if near(mean)), "")
         or _share_of_the_old(got, means)
     )
+    if still:
+        hint = "with momentum=0 nothing moves: momentum=None takes the average of all batches."
     name, value, right = "running_mean", got[0], means.mean(0)[0]
     if near(means.mean(0)):
         name, value, right = "running_var", norm.running_var[0], variances.mean(0)[0]
@@ -155,7 +164,7 @@ def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
             if alike((got,), (means[list(some)].mean(0),)):
                 counted = listed([str(k + 1) for k in some])
                 return f"of the {len(means)} batches only {counted} count: go on through all."
-    for momentum in (0.01, 0.2, 0.3, 0.5, 0.9, 0.99):
+    for momentum in (0.01, 0.2, 1 / len(means), 0.3, 0.5, 0.9, 0.99):
         moved = torch.zeros_like(got)
         for mean in means:
             moved = (1 - momentum) * moved + momentum * mean

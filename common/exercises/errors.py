@@ -20,6 +20,7 @@ _FIT = {
         "Keep the reduced axes with keepdim=True. Gamma and beta have the shape (C, H, W) of the "
         "last axes and fit as they are."
     ),
+    "network": "Print both .shape before it.",
     "tokens": (
         "Keep the reduced axis with keepdim=True. What has the shape (D,) of the last axis fits as "
         "it is."
@@ -54,7 +55,7 @@ _ERRORS = [
     ),
     (("numpy",), "stay with PyTorch's tensors: numpy cannot carry a gradient."),
     (
-        ("boolean value of Tensor", "only one element tensors", "only integer tensors of a single"),
+        ("oolean value of Tensor", "only one element tensors", "only integer tensors of a single"),
         "a whole tensor stands where a single number is needed.",
     ),
     (
@@ -67,8 +68,8 @@ _ERRORS = [
     ),
     (
         ("stack expects each tensor",),
-        "the parts are not of one size: which axis is cut? In group norm it is each image's "
-        "channels, dim=1.",
+        "the parts are not of one size: is the right axis cut? (In group norm it is each image's "
+        "channels, dim=1.) torch.cat joins parts of any size along an axis they have.",
     ),
     (
         ("is not callable",),
@@ -105,6 +106,40 @@ _ERRORS = [
         "an index goes beyond the length of its axis: is it the right axis? Print its .shape.",
     ),
     (
+        ("doesn't match the broadcast shape",),
+        "what is changed in place keeps its shape, and here more axes are put into it: without "
+        "keepdim, or after .flatten(), they fit.",
+    ),
+    (("bitwise_xor",), "^ is no power but a bitwise xor: x ** 2 or x.square()."),
+    (
+        ("must be defined in evaluation mode",),
+        "F.batch_norm takes the batch's own statistics only with training=True.",
+    ),
+    (
+        ("floating point and complex dtype can require",),
+        "whole numbers get no gradient: is it torch.tensor(shape), the lengths themselves, where "
+        "torch.ones(shape) is meant?",
+    ),
+    (
+        ("same shape as normalized_shape",),
+        "normalized_shape is that of the last axes alone, without N: x.shape[1:], say.",
+    ),
+    (
+        ("Missing key", "Unexpected key"),
+        "the state to load needs all its names and no others: begin with dict(state).",
+    ),
+    (("item assignment",), "a tuple or a number cannot be changed in a part: make a new one."),
+    (
+        ("'int' object has no attribute", "'float' object has no attribute"),
+        "a number stands where a tensor belongs: are the arguments in another order, or has "
+        ".item() made it one?",
+    ),
+    (
+        ("'NoneType' object",),
+        "it is None there: what works in place (random.shuffle, list.append) and what has no "
+        "return line gives nothing back.",
+    ),
+    (
         ("list index out of range", "pop from empty list"),
         "a list is shorter there than the line takes for granted, or empty: print its len().",
     ),
@@ -132,7 +167,7 @@ _ERRORS = [
         "name (weight=…, bias=…, eps=…).",
     ),
     (
-        ("not implemented for 'Long'", "not implemented for 'Int'"),
+        ("not implemented for 'Long'", "not implemented for 'Int'", "Input type (long"),
         "whole numbers (labels, say) stand where others belong: are two arguments swapped?",
     ),
     (
@@ -171,6 +206,11 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         )
     if "is not callable" in text and re.search("Tensor|Parameter|float|int", text):
         return "a number or a tensor is called like a function: is a * missing before a bracket?"
+    if "oolean value of Tensor" in text and re.search(r"nn\.\w+Loss\(", line):
+        return (
+            "nn.…Loss is a class: first an object, then the call, nn.CrossEntropyLoss()(z, y). "
+            "Or F.cross_entropy(z, y)."
+        )
     if "only one element" in text and "math." in line:
         return "math works on single numbers: torch.sqrt, torch.exp, … work on whole tensors."
     for words, hint in _ERRORS:

@@ -75,6 +75,7 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 2 * c * h * w: "that is nn.LayerNorm([C, H, W]); here pixels share gamma and beta.",
                 2: "gamma and beta are not scalars: each channel has both.",
                 2 * n * c: "all images share gamma and beta.",
+                2 * (c // groups): "these are one group's: the channels of all groups have both.",
                 2 * groups * c: "a channel is in one group only: the groups multiply nothing.",
                 4 * c: "group norm has no running statistics, which would be no parameters either.",
             },

@@ -22,6 +22,7 @@ from common.exercises.errors import hint_for
 from common.exercises.verdict import NOT_ATTEMPTED, RIGHT, WRONG, Verdict, Wrong
 
 LIMIT = 10.0  # seconds a single call may take
+ON = "a small network"  # what scripts are tried on that do not say more
 
 
 class TooSlow(BaseException):
@@ -33,7 +34,7 @@ class Learner:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
-        self.on = "a small network"  # what it was called with last, in words
+        self.on = ON  # what it was called with last, in words
         self._seen: set[str] = set()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -131,8 +132,10 @@ def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdi
         trials(learner)
 
     def hint(error: Exception, line: str) -> str:
-        ask = f"try your function on {learners[-1].on} in a new cell"
-        return hint_for(error, line, "batch", ask)
+        on = learners[-1].on
+        usual = hint_for(error, line, "network", f"try your function on {on} in a new cell")
+        # A list of inputs is gone through, and it may be one alone that leads to an error.
+        return usual if on in usual or on == ON else f"{usual} It got {on}."
 
     return judge(answer, seeded, success, hint)
 

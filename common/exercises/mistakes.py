@@ -103,7 +103,22 @@ END_MISTAKES: list[Mistake] = [
         for eps in ("after", "last")
     ),
     ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
+    ({"eps": "minus"}, "eps is subtracted: it is sqrt(variance + eps)."),
+    (
+        {"eps": "root"},
+        "the root of a sum is no sum of roots: sqrt(variance + eps), not sqrt(variance) + "
+        "sqrt(eps).",
+    ),
     ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    *(
+        (
+            {"divide": divide},
+            "no root is taken, but a half: ** comes before /, so ** 1 / 2 is (… ** 1) / 2. Write "
+            "** 0.5 or torch.sqrt.",
+        )
+        for divide in ("half", "twice")
+    ),
+    ({"divide": "square"}, "you divide by the square of variance + eps: take its square root."),
     ({"divide": "root twice"}, "the root is taken twice: one makes it the standard deviation."),
     ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
     ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
@@ -137,6 +152,8 @@ SHIFT_MISTAKES: list[Mistake] = [
     ),
     ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
+    ({"affine": "gamma twice"}, "gamma stands where beta belongs: it is gamma · x̂ + beta."),
+    ({"affine": "beta twice"}, "beta stands where gamma belongs: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),
     *(({"affine": how}, _SHARED) for how in ("one number", "average")),
     ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),

@@ -56,6 +56,10 @@ def known_steps(
                 f"{name} moves twice in one forward pass: once is enough.{also}",
             ),
             (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
+            *(
+                ((1 - k) * old + k * new, f"momentum is fixed at {k:g}: use self.momentum.{also}")
+                for k in (0.5, 0.01)
+            ),
         ]
     other = "variance" if name == "running_mean" else "mean"
     known += [
@@ -88,6 +92,10 @@ def known_steps(
             for factor in (1, n * h * w / (n * h * w - 1))
         ]
     known.insert(0, ((1 - m) * old + m * biased, BIASED))
+    known += [
+        ((1 - m) * moved + m * new, "the old value in running_var is running_mean's.")
+        for new in (unbiased, biased)
+    ]
     for new in (unbiased, biased):
         also = f" And {BIASED}" if new is biased else ""
         known += [

@@ -105,6 +105,11 @@ class Task:
     def turned(self, i: Inputs, got: Results) -> Iterator[tuple[Results, str]]:
         """Results of the wrong shape in the right one, each with the hint that says how."""
         yours, shape = got[0].shape, self.expected(i)[0].shape
+        if len(yours) == 1 < len(shape) and len(shape) == 2 and yours.numel() == shape.numel():
+            yield (
+                tuple(result.reshape(shape[::-1]).T for result in got),
+                "the parts lie one after another: torch.stack(parts, 1), not torch.cat.",
+            )
         if any(r.shape != yours for r in got) or yours.numel() != shape.numel():
             return
         if _without_ones(yours) == _without_ones(shape):

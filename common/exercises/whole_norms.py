@@ -60,6 +60,8 @@ class Normalised(Task):
         ]
         if self.layout == "group":
             listed.append(({"affine": "per group"}, mistakes.SHARED_IN_A_GROUP))
+            hint = "gamma and beta go by the place in a group: each channel c has its own."
+            listed.append(({"affine": "per place"}, hint))
         if self.layout == "tokens":
             hint = "that is RMSNorm: layer norm subtracts the mean, above and in the variance."
             listed.insert(0, ({"centre": "no", "variance": "uncentred"}, hint))
@@ -71,6 +73,10 @@ class Normalised(Task):
         lone = [
             *mistakes.LONE_MISTAKES,
             *mistakes.OTHER_SPREADS,
+            (
+                {"centre": "no", "divide": "no"},
+                "x̂ is not used: x itself is scaled and shifted. It is gamma · x̂ + beta.",
+            ),
             mistakes.NORM_TWICE,
             (change, hint.format("variance")),
         ]
@@ -220,7 +226,13 @@ class RootMeanSquare(Normalised):
                 f"that is layer norm: {plain}, and subtracts no mean.",
             ),
             ({"centre": "minus"}, f"the mean is subtracted. {plain} and leaves the mean in."),
-            ({"variance": "centred"}, f"you divide by the standard deviation. {plain}."),
+            *(
+                (change, f"you divide by the standard deviation. {plain}.")
+                for change in (
+                    {"variance": "centred"},
+                    {"variance": "centred", "correction": 1},
+                )
+            ),
             (
                 {"average": "sum of squares"},
                 "the squares are summed, not averaged: divide by D, their number.",

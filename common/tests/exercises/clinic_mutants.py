@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from functools import partial
 
 import torch
@@ -407,6 +408,8 @@ ESTIMATES = [
         lambda network, batches: estimate()(network, batches[::2]),
         ("only 1 and 3 count",),
     ),
+    ("momentum of a quarter", estimate(momentum=0.25), ("with momentum 0.25",)),
+    ("momentum 0", estimate(momentum=0), ("nothing moves",)),
     ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
     (
         "first batch left out",
@@ -497,6 +500,17 @@ def one_by_one(images, labels, size):
     return [(images[k], labels[k]) for k in torch.randperm(len(images))]
 
 
+def overlapping(images, labels, size):
+    order = torch.randperm(len(images))
+    parts = [order[k : k + size] for k in range(len(images) - size + 1)]
+    return [(images[k], labels[k]) for k in parts]
+
+
+def shuffled_to_none(images, labels, size):
+    order = random.shuffle(list(range(len(images))))
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
 MIXED = [
     ("turned", turned, ("stay among their like",)),
     ("mixed in halves", mixed_in_halves, ("stay among their like",)),
@@ -505,8 +519,11 @@ MIXED = [
     ("in order", in_order, ("Mix the images",)),
     ("batches mixed", batches_mixed, ("Mix the images",)),
     ("labels stay", labels_stay, ("one and the same permutation",)),
-    ("drawn with repetition", drawn, ("each image once",)),
+    ("drawn with repetition", drawn, ("that overlap",)),
     ("same order every time", same_order, ("mix anew",)),
+    ("one batch alone", lambda *a: mixed(*a)[:1], ("only one batch",)),
+    ("overlapping", overlapping, ("that overlap",)),
+    ("None", shuffled_to_none, ("gives nothing back",)),
     ("one batch short", lambda *a: mixed(*a)[:-1], ("each image comes once",)),
     ("another size", lambda x, y, size: mixed(x, y, size // 2), ("use size",)),
     ("no pairs", lambda x, y, size: x.split(size), ("a list of (images",)),
@@ -585,8 +602,35 @@ def filled_up(images, labels, size):
     return in_order(images, torch.cat([labels, labels.new_zeros(more)]), size)
 
 
+def one_less_if_odd(images, labels, size):
+    even = len(images) // 2 * 2
+    return in_order(images[:even], labels[:even], size)
+
+
+def stacked(images, labels, size):
+    *batches, (x, y), (z, w) = in_order(images, labels, size)
+    return [*batches, (torch.stack([x, z]), torch.stack([y, w]))]
+
+
+def tuple_changed(images, labels, size):
+    batches = in_order(images, labels, size)
+    batches[-2][0] = torch.cat([batches[-2][0], batches[-1][0]])
+    return batches
+
+
+def shared(images, labels, size):
+    """A left-over of one is given an image of the batch before."""
+    parts = list(torch.arange(len(images)).split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1 and size > 2:
+        parts[-2:] = parts[-2][:-1], torch.cat([parts[-2][-1:], parts[-1]])
+    return [(images[k], labels[k]) for k in parts if len(k) > 1]
+
+
 ONE = [
     ("joined and kept", joined_and_kept, ("leaves the list",)),
+    ("for an odd number alone", one_less_if_odd, ("Drop a left-over",)),
+    ("stacked", stacked, ("torch.cat joins parts",)),
+    ("a tuple changed", tuple_changed, ("cannot be changed in a part",)),
     ("axis lost", squeezed, ("no squeeze",)),
     ("no part at all", too_few_parts, ("max(1, …)",)),
     ("refused", refused, ("assert or a raise of your own",)),
@@ -715,6 +759,19 @@ def load_by_assignment(network, state, order):
     network.conv.weight = state["conv.weight"][order]
 
 
+def load_while_writing(network, state, order):
+    network.load_state_dict(state)
+    values = network.state_dict()
+    for k, source in enumerate(order):
+        for name in ("conv.weight", "conv.bias", *(f"norm.{n}" for n in NORM)):
+            values[name][k] = values[name][source]
+        values["head.weight"][:, k] = values["head.weight"][:, source]
+
+
+def a_name_left_out(network, state, order):
+    network.load_state_dict({name: state[name] for name in ("conv.weight", "conv.bias")})
+
+
 CROSSED = [
     ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
     ("inverse order", load(inverse=True), ("wrong way round",)),
@@ -737,6 +794,8 @@ CROSSED = [
     ("head's bias, too", turn_bias, ("in yet another order: head.bias",)),
     ("reset afterwards", load_and_reset, ("nothing is reset",)),
     ("statistics exchanged", load_exchanged, ("norm.running_mean holds what belongs",)),
+    ("overwritten while read", load_while_writing, ("overwritten while",)),
+    ("a name left out", a_name_left_out, ("needs all its names",)),
     ("bias lost", load_and_clear, ("go through the names",)),
     ("its own values", load_its_own, ("not from network.state_dict()",)),
     ("a copy", load_a_copy, ("no copy",)),
@@ -774,6 +833,7 @@ REPAIRED = [
     Variant("joined", checks.check_no_batch_of_one, joined),
     Variant("dropped", checks.check_no_batch_of_one, dropped),
     Variant("spread evenly", checks.check_no_batch_of_one, evenly),
+    Variant("shared with the batch before", checks.check_no_batch_of_one, shared),
     Variant("any left-over joined", checks.check_no_batch_of_one, partial(joined_always, few=1)),
     Variant("batches in any order", checks.check_still_frozen, in_any_order),
     *(

@@ -784,6 +784,19 @@ class SquaresInRunningVariance(Moved):
         return mean, variance * 59 / 60 + mean**2
 
 
+class OldOfTheOther(Moved):
+    def moved(self, old, new):
+        return super().moved(self.running_mean, new)
+
+    def news(self, mean, variance):
+        return mean, variance
+
+
+class HalfAndHalf(RightBatchNorm):
+    def moved(self, old, new):
+        return (old + new) / 2
+
+
 class LocalUpdate(RightBatchNorm):
     def update(self, mean, variance, size):
         running_mean = self.running_mean
@@ -797,6 +810,8 @@ BATCH_NORMS = [
     ("mean in running_var", MeanInRunningVariance, ("running_var takes the batch's mean",)),
     ("variance in running_mean", VarianceInRunningMean, ("takes the batch's variance",)),
     ("squares in running_var", SquaresInRunningVariance, ("distances from the running mean",)),
+    ("running_mean for running_var", OldOfTheOther, ("is running_mean's",)),
+    ("half and half", HalfAndHalf, ("fixed at 0.5",)),
     ("update of a local name", LocalUpdate, ("does not move",)),
     ("parameters frozen", FrozenGamma, ("requires_grad as nn.Parameter",)),
     ("gamma a plain tensor", PlainGamma, ("make gamma learnable",)),
