@@ -145,6 +145,35 @@ def test_nothing_a_learner_writes_makes_a_check_raise_or_pass(answer):
         assert check(answer).state == "wrong"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda x: x.long(),
+        lambda x: x > 0,
+        lambda x: x.sin(),
+        lambda x: x.sin()[None],
+        lambda x: x.transpose(0, 1).flatten(1).mean(1) ** 3,
+        lambda x: x.flatten(1).mean(1) ** 3,
+        lambda x: x[:0],
+    ],
+)
+def test_an_error_of_ours_is_never_told_as_one_of_the_learners(odd):
+    for check in (
+        checks.check_batch_statistics,
+        checks.check_group_statistics,
+        checks.check_layer_statistics,
+        checks.check_batch_norm,
+        checks.check_group_norm,
+        checks.check_channel_norm,
+        checks.check_token_norm,
+        checks.check_rms_norm,
+        checks.check_batch_norm_gradient,
+    ):
+        two = check.__name__.endswith("statistics")
+        verdict = check(lambda x, *_, two=two: (odd(x), odd(x)) if two else odd(x))
+        assert verdict.line or not verdict.symptom.startswith("Your code stopped"), verdict
+
+
 def test_a_check_prints_nothing_and_leaves_the_random_state_alone():
     state = torch.get_rng_state()
     out, err = io.StringIO(), io.StringIO()
