@@ -146,8 +146,8 @@ def _try_large_mean(run: Callable, task: Task) -> None:
             f"right for values around 0: {difference(yours, mine)}.",
             DIGITS
             if digits_help
-            else "it is not for a lack of digits: is x limited on the way, or is a number written "
-            "in that fits values around 0 only?",
+            else "it is not float32 that lacks digits: is x limited on the way, or converted to "
+            "float16 (.half()), or is a number written in that fits values around 0 only?",
         )
 
 

@@ -508,7 +508,7 @@ FUNCTIONS = [
         ("give them by name",),
     ),
     Mutant("dropout", BATCH, random_answer, ("something is random",)),
-    Mutant("input limited", BATCH, limited_input, ("not for a lack of digits",)),
+    Mutant("input limited", BATCH, limited_input, ("is x limited on the way",)),
     Mutant("another eps fixed", BATCH, other_fixed_eps, ("fixed at 1e-3",)),
     Mutant("x itself", BATCH, lambda x, *_: x.clone(), ("x comes back",)),
     Mutant("a class", BATCH, torch.nn.BatchNorm2d, ("the function of this exercise",)),
@@ -1012,6 +1012,11 @@ def twisted(x, axes):
     return x.mean(axes), x.var(axes, correction=0).sin() + 2
 
 
+def in_float16(x):
+    variance, mean = torch.var_mean(x.half().float(), (0, 2, 3), correction=0)
+    return mean, variance
+
+
 def joined_by_cat(x, groups):
     variances, means = zip(
         *(torch.var_mean(part, (1, 2, 3), correction=0) for part in x.chunk(groups, 1)),
@@ -1073,6 +1078,7 @@ LATER = [
         Mutant("variance of its own", check, lambda x, axes=axes: twisted(x, axes), ("step by",))
         for check, axes in ((STATISTICS, (0, 2, 3)), (checks.check_layer_statistics, (1, 2, 3)))
     ),
+    Mutant("in float16", STATISTICS, in_float16, ("converted to float16",)),
     Mutant("joined by cat", checks.check_group_statistics, joined_by_cat, ("not torch.cat",)),
     Mutant(
         "standard deviation",
