@@ -6,11 +6,13 @@ prints nothing of its own, and leaves PyTorch's random state and modes alone.
 
 - `batch_norm`, `group_norm`, `layer_norm`: the checks of each lesson
 - `opening`: the checks of the notebook that opens the course
-- `clinic`, `clinic_batches`, `clinic_loading`: the checks of scripts to repair; `epoch`: one of
-  the learner's, watched
+- `clinic`, `clinic_statistics`, `clinic_batches`, `clinic_loading`: the checks of scripts to
+  repair; `clinic_network`: what they are tried on; `epoch`: one of the learner's, watched
 - `verdict`: what a check finds, and how it is shown; `table`: which hint each wrong answer gets
-- `trials`: what every answer goes through, from an ordinary input to odd sizes
-- `tasks`: what each exercise asks for; `gradient`: the same for a backward pass by hand
+- `trials`: what every answer goes through, from an ordinary input to odd sizes; `diagnosis`: what
+  is said of a wrong result
+- `tasks`: what an exercise asks for; `statistics`, `whole_norms`, `gradient`: mean and variance, a
+  norm, and its backward pass by hand
 - `layers`: what is asked of a layer's class; `running_statistics`: and of batch norm's
 - `predictions`: numbers to predict, and what the famous wrong answers give away
 - `mistakes`: the well-known mistakes with their hints, to be recognised on the same input; `ways`:
@@ -28,13 +30,10 @@ from common.exercises.batch_norm import (
     check_batch_norm_prediction,
     check_batch_statistics,
 )
-from common.exercises.clinic import (
-    check_frozen_statistics,
-    check_re_estimated_statistics,
-    check_still_frozen,
-)
+from common.exercises.clinic import check_frozen_statistics, check_still_frozen
 from common.exercises.clinic_batches import check_mixed_batches, check_no_batch_of_one
 from common.exercises.clinic_loading import check_channels_in_order
+from common.exercises.clinic_statistics import check_re_estimated_statistics
 from common.exercises.group_norm import (
     check_group_norm,
     check_group_norm_prediction,

@@ -10,9 +10,10 @@ from common.exercises.gradient import BatchNormGradient
 from common.exercises.mistakes import BIASED, CONSTANT, INVERTED, REPLACED, UNBIASED
 from common.exercises.predictions import Number, examine_numbers
 from common.exercises.running_statistics import BatchNormLayer
-from common.exercises.tasks import Normalised, Statistics
+from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
+from common.exercises.whole_norms import Normalised
 
 
 def check_batch_statistics(batch_statistics: Callable) -> Verdict:

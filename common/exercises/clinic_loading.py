@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.exercises.clinic import must_not_be_copied
+from common.exercises.clinic_network import must_not_be_copied
 from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
@@ -30,6 +30,7 @@ def check_channels_in_order(load: Callable) -> Verdict:
         state = {name: value.clone() for name, value in source.state_dict().items()}
         given = {name: value.clone() for name, value in state.items()}
         before = {name: value.clone() for name, value in network.state_dict().items()}
+        learner.on = "two networks with a conv, a norm and a head"
         returned = learner(network, given, order)
         must_not_be_copied(network, returned, "load(network, state, order)")
         x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -37,8 +38,7 @@ def check_channels_in_order(load: Callable) -> Verdict:
         if any(not torch.equal(given[name], value) for name, value in state.items()):
             raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
 
-    on = "two networks with a conv, a norm and a head"
-    return treat(load, trials, "Right: every tensor's channels are where they belong.", on)
+    return treat(load, trials, "Right: every tensor's channels are where they belong.")
 
 
 class _Crossed(nn.Module):
@@ -154,7 +154,19 @@ def _kinds(
 ) -> list[tuple[dict[str, torch.Tensor], str, str]]:
     """What single tensors may have become: (their values, what that is, the way out)."""
     inverse = [order.index(k) for k in range(len(order))]
+    overwritten = {n: v.clone() for n, v in state.items()}
+    for k, source in enumerate(order):
+        for name, value in overwritten.items():
+            if name == "head.weight":
+                value[:, k] = value[:, source]
+            elif name.startswith(("conv", "norm")) and value.dim():
+                value[k] = value[source]
     return [
+        (
+            overwritten,
+            "overwritten while it was still needed",
+            "read from state, or index all at once: new = old[order].",
+        ),
         (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
         (state, "still in the order of the file", "these channels must follow, too."),
         (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),

@@ -20,6 +20,7 @@ _FIT = {
         "Keep the reduced axes with keepdim=True. Gamma and beta have the shape (C, H, W) of the "
         "last axes and fit as they are."
     ),
+    "network": "Print both .shape before it.",
     "tokens": (
         "Keep the reduced axis with keepdim=True. What has the shape (D,) of the last axis fits as "
         "it is."
@@ -54,7 +55,7 @@ _ERRORS = [
     ),
     (("numpy",), "stay with PyTorch's tensors: numpy cannot carry a gradient."),
     (
-        ("boolean value of Tensor", "only one element tensors", "only integer tensors of a single"),
+        ("oolean value of Tensor", "only one element tensors", "only integer tensors of a single"),
         "a whole tensor stands where a single number is needed.",
     ),
     (
@@ -67,8 +68,26 @@ _ERRORS = [
     ),
     (
         ("stack expects each tensor",),
-        "the parts are not of one size: which axis is cut? In group norm it is each image's "
-        "channels, dim=1.",
+        "the parts are not of one size: is the right axis cut? (In group norm it is each image's "
+        "channels, dim=1.) torch.cat joins parts of any size along an axis they have.",
+    ),
+    (
+        ("is not callable",),
+        "brackets () call a function, and this is none: self.training and x.shape, for one, are "
+        "used without them.",
+    ),
+    (
+        ("divisible by num_groups",),
+        "the number of groups must divide that of the channels: are the two swapped? It is "
+        "nn.GroupNorm(num_groups, num_channels) and F.group_norm(x, num_groups, …).",
+    ),
+    (
+        ("eps must be positive",),
+        "PyTorch's layer refuses an eps of 0: with 1e-12 the numbers are the same.",
+    ),
+    (
+        ("should contain", "vector of size equal to the number of channels"),
+        "that layer or tensor is made for another number of channels: C is x.shape[1].",
     ),
     (
         ("does not have a grad_fn",),
@@ -85,6 +104,44 @@ _ERRORS = [
     (
         ("out of bounds", "out of range for"),
         "an index goes beyond the length of its axis: is it the right axis? Print its .shape.",
+    ),
+    (
+        ("doesn't match the broadcast shape",),
+        "what is changed in place keeps its shape, and here more axes are put into it: without "
+        "keepdim, or after .flatten(), they fit.",
+    ),
+    (("bitwise_xor",), "^ is no power but a bitwise xor: x ** 2 or x.square()."),
+    (
+        ("must be defined in evaluation mode",),
+        "F.batch_norm takes the batch's own statistics only with training=True.",
+    ),
+    (
+        ("floating point and complex dtype can require",),
+        "whole numbers get no gradient: is it torch.tensor(shape), the lengths themselves, where "
+        "torch.ones(shape) is meant?",
+    ),
+    (
+        ("same shape as normalized_shape",),
+        "normalized_shape is that of the last axes alone, without N: x.shape[1:], say.",
+    ),
+    (
+        ("Missing key", "Unexpected key"),
+        "the state to load needs all its names and no others: begin with dict(state).",
+    ),
+    (("item assignment",), "a tuple or a number cannot be changed in a part: make a new one."),
+    (
+        ("'int' object has no attribute", "'float' object has no attribute"),
+        "a number stands where a tensor belongs: are the arguments in another order, or has "
+        ".item() made it one?",
+    ),
+    (
+        ("'NoneType' object",),
+        "it is None there: what works in place (random.shuffle, list.append) and what has no "
+        "return line gives nothing back.",
+    ),
+    (
+        ("list index out of range", "pop from empty list"),
+        "a list is shorter there than the line takes for granted, or empty: print its len().",
     ),
     (
         ("Given normalized_shape",),
@@ -110,7 +167,7 @@ _ERRORS = [
         "name (weight=…, bias=…, eps=…).",
     ),
     (
-        ("not implemented for 'Long'", "not implemented for 'Int'"),
+        ("not implemented for 'Long'", "not implemented for 'Int'", "Input type (long"),
         "whole numbers (labels, say) stand where others belong: are two arguments swapped?",
     ),
     (
@@ -142,6 +199,20 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     if "values to unpack" in text and re.search(r"\.(shape|size\(\))", line):
         axes = "(B, T, D)" if layout == "tokens" else "(N, C, H, W)"
         return f"a shape has as many parts as its tensor has axes: x has {axes} here."
+    if re.match(r"Line \d+ of [^:]*: (assert|raise)\b", line):
+        return (
+            "that is an assert or a raise of your own. Either it has found a mistake in the lines "
+            "before, or it refuses an input that the exercise allows."
+        )
+    if "is not callable" in text and re.search("Tensor|Parameter|float|int", text):
+        return "a number or a tensor is called like a function: is a * missing before a bracket?"
+    if "oolean value of Tensor" in text and re.search(r"nn\.\w+Loss\(", line):
+        return (
+            "nn.…Loss is a class: first an object, then the call, nn.CrossEntropyLoss()(z, y). "
+            "Or F.cross_entropy(z, y)."
+        )
+    if "only one element" in text and "math." in line:
+        return "math works on single numbers: torch.sqrt, torch.exp, … work on whole tensors."
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint
@@ -151,6 +222,12 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     # Only a call of ours, not one inside the learner's code, says that the stub's are missing.
     if isinstance(error, TypeError) and not line and "argument" in text:
         return _NAMES
+    if isinstance(error, UnboundLocalError):
+        name = getattr(error, "name", None) or [*text.split("'"), ""][1]
+        return (
+            f"{name} is assigned to in this function, which makes it the function's own, and it "
+            f"has no value yet: give it one first, or write self.{name} if the layer's is meant."
+        )
     if isinstance(error, NameError):
         return "a name is not defined there: a slip of the pen, or a cell that has not been run."
     if isinstance(error, AttributeError):

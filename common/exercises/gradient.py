@@ -23,12 +23,18 @@ class Backward:
     axes: tuple[int, ...] = (0, 2, 3)
     mean_path: float = 1.0  # the factor of mean(g)
     variance_path: float = 1.0  # the factor of x̂ · mean(g · x̂)
-    gamma: str = "right"  # or "missing", "outside" (on the first path only), "divided", "squared"
+    # or "missing", "outside" (on the first path only), "divided", "squared", or missing on one
+    # path: "not first", "not mean", "not variance"
+    gamma: str = "right"
+    first: str = "right"  # g itself; or "missing", "averaged"
+    size_in: str = ""  # the path that is multiplied by |S| or, with "/ ", divided once more
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
-    divide: str = "root"  # or "variance", "no", "times"
+    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times"
+    divide: str = "root"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
-    # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred"
+    # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
+    # that in one place: "inner not centred", "outer not centred"
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -40,16 +46,40 @@ class Backward:
         scale = {"missing": 1.0, "divided": 1 / gamma, "squared": gamma**2}.get(self.gamma, gamma)
         g = scale * i.grad
         on_paths = i.grad if self.gamma == "outside" else g
+        on_mean = i.grad if self.gamma == "not mean" else on_paths
+        on_variance = i.grad if self.gamma == "not variance" else on_paths
         x_hat = (i.x if self.standardised == "not centred" else i.x - mean) / root
         inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
         outer = i.x - mean if self.standardised == "inner only" else inner
-        second = outer * self._mean(on_paths * inner)
+        if self.standardised == "inner not centred":
+            inner = i.x / root
+        if self.standardised == "outer not centred":
+            outer = i.x / root
+        second = outer * self._mean(on_variance * inner)
         if self.standardised == "outer only":
             second = x_hat * self._mean(on_paths)
         if self.standardised == "none":
             second = self._mean(on_paths * x_hat)
-        paths = g - self.mean_path * self._mean(on_paths) - self.variance_path * second
-        divisor = {"variance": root**2, "no": torch.ones_like(root), "times": 1 / root}
+        size = i.x.numel() // mean.numel()
+        times = {"": (1, 1), "mean": (size, 1), "variance": (1, size)}
+        times |= {"/ mean": (1 / size, 1), "/ variance": (1, 1 / size)}
+        first = {"missing": 0 * g, "averaged": g / size}.get(self.first, g)
+        if self.gamma == "not first":
+            first = i.grad
+        of_mean, of_variance = times[self.size_in]
+        paths = (
+            first
+            - of_mean * self.mean_path * self._mean(on_mean)
+            - of_variance * self.variance_path * second
+        )
+        divisor = {
+            "variance": root**2,
+            "variance without eps": variance,
+            "root without eps": variance.sqrt(),
+            "root and variance": root**3,
+            "no": torch.ones_like(root),
+            "times": 1 / root,
+        }
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -90,6 +120,38 @@ _MISTAKES: list[Mistake] = [
     ),
     ({"gamma": "missing"}, "gamma is missing: y = gamma · x̂ + beta, so x̂ gets gamma · grad_y."),
     ({"gamma": "outside"}, "gamma is missing on the paths through mean and variance."),
+    *(
+        ({"gamma": f"not {path}"}, f"gamma is missing {where}: all three have g = gamma · grad_y.")
+        for path, where in [
+            ("first", "on the first path, g itself"),
+            ("mean", "on the path through the mean"),
+            ("variance", "on the path through the variance"),
+        ]
+    ),
+    ({"first": "averaged"}, "g itself is divided by the size of S: only the two sums are."),
+    ({"first": "missing"}, "g itself is missing: a value of x moves its own y, too."),
+    *(
+        (
+            {"size_in": path},
+            f"on the path through the {path} a sum stands where the mean belongs: divide by |S|.",
+        )
+        for path in ("mean", "variance")
+    ),
+    *(
+        (
+            {"size_in": f"/ {path}"},
+            f"the path through the {path} is divided by |S| twice: once is enough.",
+        )
+        for path in ("mean", "variance")
+    ),
+    *(
+        (
+            {"standardised": f"{which} not centred"},
+            "the path through the variance has x in one place where x − mean belongs: it is "
+            "x̂ · mean(g · x̂), with x̂ twice.",
+        )
+        for which in ("inner", "outer")
+    ),
     ({"gamma": "divided"}, "you divide by gamma: the gradient of x̂ is gamma · grad_y."),
     ({"gamma": "squared"}, "gamma counts twice: multiply once."),
     (
@@ -105,6 +167,20 @@ _MISTAKES: list[Mistake] = [
     ),
     ({"average": "unbiased"}, "you divide by |S| − 1: mean(g) and mean(g · x̂) divide by |S|."),
     ({"divide": "variance"}, "you divide by variance + eps: by its square root, once."),
+    (
+        {"divide": "variance without eps"},
+        "you divide by the bare variance: by sqrt(variance + eps), as in the forward pass.",
+    ),
+    (
+        {"divide": "root without eps"},
+        "x̂ is right, but in the last division eps is missing: there, too, it is sqrt(variance + "
+        "eps).",
+    ),
+    (
+        {"divide": "root and variance"},
+        "you divide by sqrt(variance + eps) three times (the power −3/2): once. The power belongs "
+        "to the derivative of the root alone, and is part of x̂ · mean(g · x̂).",
+    ),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
     ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),

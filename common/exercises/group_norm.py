@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from common.exercises.mistakes import INTERLEAVED
 from common.exercises.predictions import PARAMETERS, Number, examine_numbers
-from common.exercises.tasks import Normalised, Statistics
+from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
+from common.exercises.whole_norms import Normalised
 
 
 def check_group_statistics(group_statistics: Callable) -> Verdict:
@@ -59,6 +60,9 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 c // groups: "these are the channels of a group: S holds all their pixels.",
                 n * c * h * w: "that is the whole batch: S is one group of one image.",
                 groups * h * w: "4 is the number of groups; how many channels are in one?",
+                c // groups * h: "H and W are two axes: S holds all H · W = 256 pixels of a map.",
+                c // groups + h + w: "as many as there are positions: a product, not a sum.",
+                c // groups + h * w: "each of the group's channels has its pixels: a product.",
             },
         ),
         Number(
@@ -71,6 +75,8 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 2 * c * h * w: "that is nn.LayerNorm([C, H, W]); here pixels share gamma and beta.",
                 2: "gamma and beta are not scalars: each channel has both.",
                 2 * n * c: "all images share gamma and beta.",
+                2 * (c // groups): "these are one group's: the channels of all groups have both.",
+                2 * groups * c: "a channel is in one group only: the groups multiply nothing.",
                 4 * c: "group norm has no running statistics, which would be no parameters either.",
             },
             PARAMETERS,

@@ -154,6 +154,12 @@ def as_tensors(value: Any, names: tuple[str, ...]) -> tuple[torch.Tensor, ...]:
             )
         if item.is_complex():
             raise Wrong(f"The {name} is complex.", "what is computed from real numbers is real.")
+        if not item.is_floating_point():
+            raise Wrong(
+                f"The {name} comes back as {name_of_dtype(item)}.",
+                "wrong dtype: whole numbers and truth values cannot hold it. Is something compared "
+                "(>, ==), or converted by .int() or .long()?",
+            )
     return values
 
 

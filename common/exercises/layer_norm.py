@@ -13,9 +13,10 @@ from common.exercises.inputs import alike, sample
 from common.exercises.layers import LayerTask, of_inputs
 from common.exercises.mistakes import DIGITS
 from common.exercises.predictions import PARAMETERS, Number, examine_numbers
-from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
+from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict, Wrong
+from common.exercises.whole_norms import Normalised, RootMeanSquare
 
 
 def check_layer_statistics(layer_statistics: Callable, *, reveal: bool = True) -> Verdict:
@@ -89,6 +90,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "all pixels share gamma_c and beta_c here.",
                 2 * h * w: "gamma and beta belong to a channel, and all pixels share them.",
+                2 * n * c: "all images share gamma_c and beta_c.",
             },
             PARAMETERS,
         ),
@@ -99,6 +101,7 @@ def check_layer_norm_prediction(prediction: Callable) -> Verdict:
                 2: "one group has one mean and one variance, but each channel a gamma and a beta.",
                 c: "there is a gamma and a beta.",
                 2 * c * h * w: "all pixels share gamma_c and beta_c here.",
+                2 * n * c: "all images share gamma_c and beta_c.",
             },
             PARAMETERS,
         ),

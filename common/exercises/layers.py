@@ -13,8 +13,8 @@ from common.exercises.devices import move
 from common.exercises.errors import hint_for
 from common.exercises.inputs import Inputs, alike, difference, sample
 from common.exercises.learner import Learner, line_of
-from common.exercises.tasks import Normalised
 from common.exercises.verdict import Wrong
+from common.exercises.whole_norms import Normalised
 
 AFFINE = {"weight": 1.0, "bias": 0.0}  # gamma and beta, and how they start
 

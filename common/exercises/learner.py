@@ -22,6 +22,7 @@ from common.exercises.errors import hint_for
 from common.exercises.verdict import NOT_ATTEMPTED, RIGHT, WRONG, Verdict, Wrong
 
 LIMIT = 10.0  # seconds a single call may take
+ON = "a small network"  # what scripts are tried on that do not say more
 
 
 class TooSlow(BaseException):
@@ -33,6 +34,7 @@ class Learner:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self.on = ON  # what it was called with last, in words
         self._seen: set[str] = set()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -119,21 +121,21 @@ def judge(
     return verdict.show()
 
 
-def treat(
-    answer: Any, trials: Callable[[Learner], None], success: str, on: str = "a small network"
-) -> Verdict:
-    """Judge a function by what it does to a small network or a few images.
-
-    on: what a learner may try it on.
-    """
+def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
+    """Judge a function by what it does to a small network or a few images."""
+    learners: list[Learner] = []
 
     def seeded(learner: Learner) -> None:
+        learners.append(learner)
         # Of the CPU alone: that is where the networks are.
         torch.default_generator.manual_seed(0)
         trials(learner)
 
     def hint(error: Exception, line: str) -> str:
-        return hint_for(error, line, "batch", f"try your function on {on} in a new cell")
+        on = learners[-1].on
+        usual = hint_for(error, line, "network", f"try your function on {on} in a new cell")
+        # A list of inputs is gone through, and it may be one alone that leads to an error.
+        return usual if on in usual or on == ON else f"{usual} It got {on}."
 
     return judge(answer, seeded, success, hint)
 

@@ -103,7 +103,22 @@ END_MISTAKES: list[Mistake] = [
         for eps in ("after", "last")
     ),
     ({"eps": "squared"}, "eps is squared: it is sqrt(variance + eps)."),
+    ({"eps": "minus"}, "eps is subtracted: it is sqrt(variance + eps)."),
+    (
+        {"eps": "root"},
+        "the root of a sum is no sum of roots: sqrt(variance + eps), not sqrt(variance) + "
+        "sqrt(eps).",
+    ),
     ({"divide": "variance"}, "you divide by variance + eps: take its square root."),
+    *(
+        (
+            {"divide": divide},
+            "no root is taken, but a half: ** comes before /, so ** 1 / 2 is (… ** 1) / 2. Write "
+            "** 0.5 or torch.sqrt.",
+        )
+        for divide in ("half", "twice")
+    ),
+    ({"divide": "square"}, "you divide by the square of variance + eps: take its square root."),
     ({"divide": "root twice"}, "the root is taken twice: one makes it the standard deviation."),
     ({"divide": "no"}, "nothing is divided by the standard deviation, sqrt(variance + eps)."),
     ({"divide": "times"}, "you multiply by the standard deviation: divide by it."),
@@ -137,6 +152,8 @@ SHIFT_MISTAKES: list[Mistake] = [
     ),
     ({"affine": "minus"}, "beta is subtracted: add it."),
     ({"affine": "shift first"}, "beta is added before scaling: it is gamma · x̂ + beta."),
+    ({"affine": "gamma twice"}, "gamma stands where beta belongs: it is gamma · x̂ + beta."),
+    ({"affine": "beta twice"}, "beta stands where gamma belongs: it is gamma · x̂ + beta."),
     ({"affine": "swapped"}, "gamma and beta are swapped: gamma scales, beta shifts."),
     *(({"affine": how}, _SHARED) for how in ("one number", "average")),
     ({"affine": "average gamma"}, "one gamma serves all channels: each channel c has its own."),
@@ -166,6 +183,10 @@ _OF_CUTS = {
     ),
     "overlapping": (
         "the groups overlap: group g begins at channel g · C/G, x[:, g * size : (g + 1) * size]."
+    ),
+    "interleaved and left so": (
+        f"{INTERLEAVED}: neighbouring channels make a group, reshape to (N, G, C/G, H, W). And "
+        f"{MISPLACED}"
     ),
     "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
     "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
@@ -261,6 +282,7 @@ def _other_sets(layout: str) -> list[Way]:
             Way((2, 3, 4), "batch first"),
             Way((2,), "height first"),
             Way((2, 3, 4), "overlapping"),
+            Way((2, 3, 4), "interleaved and left so"),
             Way((1,), "moved to the front in parts"),
             *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
         ],
@@ -348,24 +370,30 @@ def _cut_sets(layout: str) -> Iterator[Mistake]:
     for axes in _subsets((0, 1, 2, 3, 4)):
         # With both G and C/G, or neither, they are axes of x as well.
         if axes != right.axes and 0 not in axes and (1 in axes) != (2 in axes):
-            yield (
-                {"axes": axes},
-                f"wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
-                f"{listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W.",
-            )
+            yield {"axes": axes}, wrong_axes_of_the_cut(axes)
+
+
+def wrong_axes_of_the_cut(axes: Axes) -> str:
+    """The hint for wrong axes of the tensor that is cut into groups."""
+    return (
+        "wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
+        f"{listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W."
+    )
 
 
 def half_wrong_sets(layout: str) -> Iterator[Mistake]:
-    """The mean over the right set and the variance over another one, or the other way round."""
-    right, letters = RIGHT_WAY[layout], LAYOUTS[layout].letters
-    if right.cut != "no":
-        return
-    for axes in _plain_sets(layout):
+    """The mean over the right set and the variance over another one, or the other way round.
+
+    The squared distances may be those from the mean that is returned, or from one of their own.
+    """
+    right, letters = RIGHT_WAY[layout], _letters(layout)
+    every = tuple(range(len(letters)))
+    for axes in [*_subsets(every), every]:
         if axes == right.axes:
             continue
-        for what in ("mean", "variance"):
-            yield (
-                {f"{what}_axes": axes},
-                f"the {what} is taken over {Way(axes).words(letters)}: check the axes, S runs over "
-                f"{right.words(letters)}.",
-            )
+        taken = listed([letters[axis] for axis in axes])
+        hint = f"is taken over {taken}: check the axes, S runs over {right.words(letters)}."
+        yield {"mean_axes": axes}, f"the mean {hint}"
+        yield {"variance_axes": axes}, f"the variance {hint}"
+        yield {"mean_axes": axes, "centre_axes": axes}, f"the mean {hint}"
+        yield {"variance_axes": axes, "centre_axes": right.axes}, f"the variance {hint}"

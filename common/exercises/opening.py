@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.exercises.predictions import Number, examine_numbers
-from common.exercises.tasks import OverAxes
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict
+from common.exercises.whole_norms import OverAxes
 
 LAYERS = 20
 FACTOR = "the layers come one after the other: their factors multiply."

@@ -85,7 +85,8 @@ def examine_numbers(prediction: Callable, asked: Sequence[Number]) -> Verdict:
 def _refuse(numbers: list[float], asked: Sequence[Number], wrong: int) -> None:
     """Raise Wrong for the first number that is wrong."""
     value, number = numbers[wrong], asked[wrong]
-    shown = str(int(value)) if value == int(value) else f"{value:.4g}"
+    exact = isinstance(number.right, int)
+    shown = str(int(value)) if value == int(value) else f"{value:{'.10g' if exact else '.4g'}}"
     hint = number.hint(value)
     left = list(numbers)
     for one in asked:

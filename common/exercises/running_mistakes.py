@@ -39,7 +39,11 @@ def known_steps(
     for new, also in news:
         also = f" And {also}" if also else ""
         known += [
-            (old, f"{name} does not move in train mode: update it in every forward pass."),
+            (
+                old,
+                f"{name} does not move in train mode: update it in every forward pass, in place or "
+                f"by an assignment to self.{name}. What is computed and not kept there is lost.",
+            ),
             (m * old + (1 - m) * new, INVERTED + also),
             (new, REPLACED + also),
             (old + m * new, "the old value must be scaled by 1 − momentum." + also),
@@ -52,7 +56,16 @@ def known_steps(
                 f"{name} moves twice in one forward pass: once is enough.{also}",
             ),
             (0.1 * old + 0.9 * new, f"momentum is fixed, and inverted: use self.momentum.{also}"),
+            *(
+                ((1 - k) * old + k * new, f"momentum is fixed at {k:g}: use self.momentum.{also}")
+                for k in (0.5, 0.01)
+            ),
         ]
+    other = "variance" if name == "running_mean" else "mean"
+    known += [
+        ((1 - m) * old + m * new, f"{name} takes the batch's {other} here, a slip of the pen.")
+        for new in ((unbiased, biased) if other == "variance" else (mean,))
+    ]
     y = F.batch_norm(x, None, None, i.gamma, i.beta, training=True, eps=EPS)
     x_hat = F.batch_norm(x, None, None, training=True, eps=EPS)
     for output in (y, x_hat):
@@ -73,12 +86,16 @@ def known_steps(
         known += [
             (
                 (1 - m) * old + m * factor * about,
-                "running_var takes the distances from the running mean: those from the batch's "
-                "own mean count.",
+                "running_var takes the distances from the running mean, or from 0 (the mean of "
+                "x²): those from the batch's own mean count.",
             )
             for factor in (1, n * h * w / (n * h * w - 1))
         ]
     known.insert(0, ((1 - m) * old + m * biased, BIASED))
+    known += [
+        ((1 - m) * moved + m * new, "the old value in running_var is running_mean's.")
+        for new in (unbiased, biased)
+    ]
     for new in (unbiased, biased):
         also = f" And {BIASED}" if new is biased else ""
         known += [

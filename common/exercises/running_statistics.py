@@ -110,10 +110,23 @@ class BatchNormLayer(LayerTask):
             ((1 - m) * mean, m + (1 - m) * variance),
         ):
             if alike(got, (evaluated(i, running_mean, running_var),)):
-                return (
+                hint = (
                     "in train mode the input is normalised with the running statistics. They are "
                     "for eval mode: here the batch's own mean and variance count."
                 )
+                if not running_mean.any():
+                    hint += " Is self.training asked the wrong way round?"
+                return hint
+            for what, pair in (
+                ("mean", (running_mean, biased)),
+                ("variance", (mean, running_var)),
+            ):
+                # With a running mean of 0 it is none that is subtracted.
+                if pair[0].any() and alike(got, (evaluated(i, *pair),)):
+                    return (
+                        "in train mode both statistics are the batch's own, here the "
+                        f"{what} is the running one."
+                    )
         return ""
 
     def extra(self, run: Callable) -> None:

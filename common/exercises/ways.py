@@ -32,11 +32,13 @@ class Way:
     eps: str = (
         "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last",
         # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root,
-        # "above" the fraction bar
+        # "above" the fraction bar, "minus", "root" where its root is added outside
     )
     order: str = "right"  # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets", "least"
-    divide: str = "root"  # or "variance", "root twice", "no", "times", "range", "largest"
+    # or "variance", "half" of it, "twice", "square", or "root twice", "no", "times", "range",
+    # "largest"
+    divide: str = "root"
     affine: str = "right"  # or see `_scaled`, "first", "norm twice" and other brackets
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
@@ -146,17 +148,19 @@ class Way:
     def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
         if self.divide == "no":
             return torch.ones_like(variance)
-        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "squared": eps**2}
+        inside = {"inside": eps, "twice": eps, "double": 2 * eps, "squared": eps**2, "minus": -eps}
         fixed = self.eps.removeprefix("fixed at ")
         spread = variance + (float(fixed) if fixed != self.eps else inside.get(self.eps, 0.0))
         if self.eps == "at least":
             spread = spread.clamp(min=eps)
-        if self.divide != "variance":
-            spread = spread.sqrt()
+        powers = {"variance": spread, "half": spread / 2, "twice": 2 * spread, "square": spread**2}
+        spread = powers[self.divide] if self.divide in powers else spread.sqrt()
         if self.divide == "root twice":
             spread = spread.sqrt()
         if self.eps == "root at least":
             spread = spread.clamp(min=eps)
+        if self.eps == "root":
+            spread = spread + math.sqrt(eps)
         return spread + eps if self.eps in ("outside", "twice") else spread
 
     def _chunks(self, x: torch.Tensor, groups: int) -> Sequence[torch.Tensor]:
@@ -212,7 +216,7 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
     n, c, h, w = x.shape
     if cut == "overlapping":  # statistics alone: it cannot be joined again
         return torch.stack([x[:, g : g + c // groups] for g in range(groups)], 1)
-    if cut == "interleaved":
+    if cut.startswith("interleaved"):
         return x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
     if cut == "batch first":
         return x.reshape(groups, n, c // groups, h, w).transpose(0, 1)
@@ -242,6 +246,13 @@ def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
         size = len(i.gamma) // i.groups
         first = torch.arange(len(i.gamma)) // size * size
         gamma, beta = i.per_value(i.gamma[first]), i.per_value(i.beta[first])
+    elif how == "per place" and i.gamma.dim() == 1:
+        place = torch.arange(len(i.gamma)) % (len(i.gamma) // i.groups)
+        gamma, beta = i.per_value(i.gamma[place]), i.per_value(i.beta[place])
+    elif how == "gamma twice":
+        beta = gamma
+    elif how == "beta twice":
+        gamma = beta
     elif how == "swapped":
         gamma, beta = beta, gamma
     if how == "along the last axis":

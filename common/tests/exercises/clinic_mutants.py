@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+from functools import partial
 
 import torch
 from torch import nn
@@ -214,6 +216,14 @@ def cross_entropy_by_hand(z, y):
 
 
 OWN = ("own labels",)
+
+
+def still_by_momentum(network):
+    network.train()
+    for norm in norms(network):
+        norm.momentum = 0.0
+
+
 EPOCHS = [
     ("uphill", epoch(loss=lambda z, y: -F.cross_entropy(z, y)), ("sign of the loss",)),
     *(
@@ -248,7 +258,8 @@ EPOCHS = [
         epoch(lambda n: n.train(), after=lambda n: [m.eval() for m in norms(n)]),
         ("after every",),
     ),
-    ("put back afterwards", restore, ("after every",)),
+    ("put back afterwards", restore, ("are as they were",)),
+    ("momentum 0", epoch(still_by_momentum), ("are as they were",)),
     ("no step", epoch(step=False), ("optimiser.step()",)),
     ("gamma and beta thawed", epoch(thaw), ("requires_grad_(False) for both",)),
     ("one step for all", one_step, ("inside the loop",)),
@@ -370,7 +381,23 @@ def statistics_of_the_images(network, batches):
     network.eval()
 
 
+def reset_by_hand(network, batches):
+    for norm in norms(network):
+        norm.running_mean.zero_(), norm.running_var.fill_(1)
+    estimate(reset=False)(network, batches)
+
+
+def trained_meanwhile(network, batches):
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    estimate()(network.train(), batches)
+    for x in batches:
+        network(x).sum().backward()
+        optimiser.step()
+
+
 ESTIMATES = [
+    ("reset by hand", reset_by_hand, ("num_batches_tracked",)),
+    ("trained meanwhile", trained_meanwhile, ("no optimiser",)),
     ("of the images", statistics_of_the_images, ("one number stands for all",)),
     ("parameters stopped", parameters_stopped, ("and leaves the parameters",)),
     ("gamma stopped", gamma_stopped, ("and leaves the parameters",)),
@@ -381,6 +408,8 @@ ESTIMATES = [
         lambda network, batches: estimate()(network, batches[::2]),
         ("only 1 and 3 count",),
     ),
+    ("momentum of a quarter", estimate(momentum=0.25), ("with momentum 0.25",)),
+    ("momentum 0", estimate(momentum=0), ("nothing moves",)),
     ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
     (
         "first batch left out",
@@ -471,6 +500,17 @@ def one_by_one(images, labels, size):
     return [(images[k], labels[k]) for k in torch.randperm(len(images))]
 
 
+def overlapping(images, labels, size):
+    order = torch.randperm(len(images))
+    parts = [order[k : k + size] for k in range(len(images) - size + 1)]
+    return [(images[k], labels[k]) for k in parts]
+
+
+def shuffled_to_none(images, labels, size):
+    order = random.shuffle(list(range(len(images))))
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
 MIXED = [
     ("turned", turned, ("stay among their like",)),
     ("mixed in halves", mixed_in_halves, ("stay among their like",)),
@@ -479,14 +519,18 @@ MIXED = [
     ("in order", in_order, ("Mix the images",)),
     ("batches mixed", batches_mixed, ("Mix the images",)),
     ("labels stay", labels_stay, ("one and the same permutation",)),
-    ("drawn with repetition", drawn, ("each image once",)),
+    ("drawn with repetition", drawn, ("that overlap",)),
     ("same order every time", same_order, ("mix anew",)),
+    ("one batch alone", lambda *a: mixed(*a)[:1], ("only one batch",)),
+    ("overlapping", overlapping, ("that overlap",)),
+    ("None", shuffled_to_none, ("gives nothing back",)),
     ("one batch short", lambda *a: mixed(*a)[:-1], ("each image comes once",)),
     ("another size", lambda x, y, size: mixed(x, y, size // 2), ("use size",)),
     ("no pairs", lambda x, y, size: x.split(size), ("a list of (images",)),
     ("nothing", lambda x, y, size: None, ("return line",)),
     ("labels first", lambda *a: [pair[::-1] for pair in mixed(*a)], ("(images, labels)",)),
     ("data changed", mix_the_data, ("write over the old ones",)),
+    ("images scaled", lambda x, y, size: mixed(x / 255, y, size), ("as they are",)),
 ]
 
 
@@ -537,17 +581,68 @@ def refused(images, labels, size):
     return in_order(images, labels, size)
 
 
+def joined_always(images, labels, size, few=0):
+    """Whatever is left over joins the batch before, unless there are only a few."""
+    batches = in_order(images, labels, size)
+    if len(batches) > few and len(batches[-1][0]) < size:
+        rest = batches.pop()
+        batches[-1] = tuple(torch.cat(pair) for pair in zip(batches[-1], rest, strict=True))
+    return batches
+
+
+def crash_for_few(images, labels, size):
+    if len(images) == 3:
+        return {}[len(images)]
+    return joined(images, labels, size)
+
+
+def filled_up(images, labels, size):
+    more = -len(images) % size
+    images = torch.cat([images, images.new_zeros(more, *images.shape[1:])])
+    return in_order(images, torch.cat([labels, labels.new_zeros(more)]), size)
+
+
+def one_less_if_odd(images, labels, size):
+    even = len(images) // 2 * 2
+    return in_order(images[:even], labels[:even], size)
+
+
+def stacked(images, labels, size):
+    *batches, (x, y), (z, w) = in_order(images, labels, size)
+    return [*batches, (torch.stack([x, z]), torch.stack([y, w]))]
+
+
+def tuple_changed(images, labels, size):
+    batches = in_order(images, labels, size)
+    batches[-2][0] = torch.cat([batches[-2][0], batches[-1][0]])
+    return batches
+
+
+def shared(images, labels, size):
+    """A left-over of one is given an image of the batch before."""
+    parts = list(torch.arange(len(images)).split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1 and size > 2:
+        parts[-2:] = parts[-2][:-1], torch.cat([parts[-2][-1:], parts[-1]])
+    return [(images[k], labels[k]) for k in parts if len(k) > 1]
+
+
 ONE = [
     ("joined and kept", joined_and_kept, ("leaves the list",)),
+    ("for an odd number alone", one_less_if_odd, ("Drop a left-over",)),
+    ("stacked", stacked, ("torch.cat joins parts",)),
+    ("a tuple changed", tuple_changed, ("cannot be changed in a part",)),
     ("axis lost", squeezed, ("no squeeze",)),
     ("no part at all", too_few_parts, ("max(1, …)",)),
-    ("refused", refused, ("torch.arange(9)",)),
+    ("refused", refused, ("assert or a raise of your own",)),
+    ("joined to none", joined_always, ("its len()",)),
+    ("crash for two of three", crash_for_few, ("torch.randn(3, 3, 2, 2)",)),
+    ("filled up with zeros", filled_up, ("to fill a batch",)),
     ("left-over of one", in_order, ("Drop a left-over",)),
     ("drop_last always", drop_last, ("small set",)),
     ("doubled", doubled, ("no copies",)),
     ("labels not joined", labels_left_out, ("both alike",)),
     ("a whole batch dropped", lambda *a: dropped(*a)[:-1] or dropped(*a), ("at most a left-over",)),
-    ("one large batch", lambda x, y, size: [(x, y)], ("only a left-over of one",)),
+    ("one large batch", lambda x, y, size: [(x, y)], ("no more than the left-over",)),
     ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
     ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("use size",)),
     ("an empty list", lambda x, y, size: [], ("stays empty",)),
@@ -664,6 +759,19 @@ def load_by_assignment(network, state, order):
     network.conv.weight = state["conv.weight"][order]
 
 
+def load_while_writing(network, state, order):
+    network.load_state_dict(state)
+    values = network.state_dict()
+    for k, source in enumerate(order):
+        for name in ("conv.weight", "conv.bias", *(f"norm.{n}" for n in NORM)):
+            values[name][k] = values[name][source]
+        values["head.weight"][:, k] = values["head.weight"][:, source]
+
+
+def a_name_left_out(network, state, order):
+    network.load_state_dict({name: state[name] for name in ("conv.weight", "conv.bias")})
+
+
 CROSSED = [
     ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
     ("inverse order", load(inverse=True), ("wrong way round",)),
@@ -686,6 +794,8 @@ CROSSED = [
     ("head's bias, too", turn_bias, ("in yet another order: head.bias",)),
     ("reset afterwards", load_and_reset, ("nothing is reset",)),
     ("statistics exchanged", load_exchanged, ("norm.running_mean holds what belongs",)),
+    ("overwritten while read", load_while_writing, ("overwritten while",)),
+    ("a name left out", a_name_left_out, ("needs all its names",)),
     ("bias lost", load_and_clear, ("go through the names",)),
     ("its own values", load_its_own, ("not from network.state_dict()",)),
     ("a copy", load_a_copy, ("no copy",)),
@@ -723,6 +833,8 @@ REPAIRED = [
     Variant("joined", checks.check_no_batch_of_one, joined),
     Variant("dropped", checks.check_no_batch_of_one, dropped),
     Variant("spread evenly", checks.check_no_batch_of_one, evenly),
+    Variant("shared with the batch before", checks.check_no_batch_of_one, shared),
+    Variant("any left-over joined", checks.check_no_batch_of_one, partial(joined_always, few=1)),
     Variant("batches in any order", checks.check_still_frozen, in_any_order),
     *(
         Variant("another loss", checks.check_still_frozen, epoch(loss=loss))

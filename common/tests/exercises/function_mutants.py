@@ -508,7 +508,7 @@ FUNCTIONS = [
         ("give them by name",),
     ),
     Mutant("dropout", BATCH, random_answer, ("something is random",)),
-    Mutant("input limited", BATCH, limited_input, ("not for a lack of digits",)),
+    Mutant("input limited", BATCH, limited_input, ("is x limited on the way",)),
     Mutant("another eps fixed", BATCH, other_fixed_eps, ("fixed at 1e-3",)),
     Mutant("x itself", BATCH, lambda x, *_: x.clone(), ("x comes back",)),
     Mutant("a class", BATCH, torch.nn.BatchNorm2d, ("the function of this exercise",)),
@@ -746,6 +746,19 @@ def backward(change="", axes=(0, 2, 3)):
             "factor 2": lambda: (g - first - 2 * second) / root,
             "factor ½": lambda: (g - first - second / 2) / root,
             "no root": lambda: (g - first - second) / root**2,
+            "g not on the mean path": lambda: (g - first / gamma - second) / root,
+            "g not on the variance path": lambda: (g - first - second / gamma) / root,
+            "g not first": lambda: (grad_y - first - second) / root,
+            "no first path": lambda: -(first + second) / root,
+            "g averaged": lambda: (g / (g.numel() / len(gamma[0])) - first - second) / root,
+            "sum on the mean path": lambda: (g - g.sum(axes, keepdim=True) - second) / root,
+            "sum in x̂ · …": lambda: (g - first - second * (g.numel() / len(gamma[0]))) / root,
+            "mean path averaged": lambda: (g - first / (g.numel() / len(gamma[0])) - second) / root,
+            "inner x": lambda: (g - first - x_hat * mean(g * x / root)) / root,
+            "outer x": lambda: (g - first - x / root * mean(g * x_hat)) / root,
+            "bare variance": lambda: (g - first - second) / variance,
+            "bare root": lambda: (g - first - second) / variance.sqrt(),
+            "power of −3/2": lambda: (g - first - second) * (variance + eps) ** -1.5,
             "not divided": lambda: g - first - second,
             "centred": lambda: (g - first - centred * mean(g * centred)) / root,
             "half centred": lambda: (g - first - centred * mean(g * x_hat)) / root,
@@ -778,6 +791,19 @@ GRADIENTS = [
     ("factor 2", ("wrong factor",)),
     ("factor ½", ("wrong factor",)),
     ("no root", ("by its square root, once",)),
+    ("g not on the mean path", ("missing on the path through the mean",)),
+    ("g not on the variance path", ("missing on the path through the variance",)),
+    ("g not first", ("missing on the first path",)),
+    ("no first path", ("g itself is missing",)),
+    ("g averaged", ("g itself is divided",)),
+    ("sum on the mean path", ("through the mean a sum",)),
+    ("sum in x̂ · …", ("through the variance a sum",)),
+    ("mean path averaged", ("through the mean is divided",)),
+    ("inner x", ("in one place where x − mean",)),
+    ("outer x", ("in one place where x − mean",)),
+    ("bare variance", ("the bare variance",)),
+    ("bare root", ("in the last division eps",)),
+    ("power of −3/2", ("three times",)),
     ("not divided", ("division by sqrt",)),
     ("centred", ("in both places",)),
     ("half centred", ("in one place only",)),
@@ -926,7 +952,142 @@ NORMS = {
     "tokens": checks.check_token_norm,
 }
 STATISTICS = checks.check_batch_statistics
+
+
+def two_sets(mean_axes, variance_axes, cut=None):
+    """The mean over some axes, and the squared distances from it averaged over others."""
+
+    def answer(x, *others):
+        values = x if cut is None else x.reshape(len(x), others[0], -1, *x.shape[2:])
+        gamma, beta, eps = others[-3:]
+        centred = values - values.mean(mean_axes, keepdim=True)
+        variance = centred.square().mean(variance_axes, keepdim=True)
+        return affine((centred / torch.sqrt(variance + eps)).reshape(x.shape), gamma, beta, 1)
+
+    return answer
+
+
+def cut_across_and_moved(x, groups, gamma, beta, eps=1e-5):
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c // groups, groups, h, w).transpose(1, 2)
+    return affine(normal(parts, eps, (2, 3, 4)).reshape(x.shape), gamma, beta, groups)
+
+
+AXES = {"batch": (0, 2, 3), "channels": (1,), "tokens": (2,)}
+
+
+def ends(layout, end):
+    """A right x̂, and another last step than gamma · x̂ + beta."""
+
+    def answer(x, gamma, beta, eps=1e-5):
+        if layout != "tokens":
+            gamma, beta = gamma.view(1, -1, 1, 1), beta.view(1, -1, 1, 1)
+        return end(x, normal(x, eps, AXES[layout]), gamma, beta)
+
+    return answer
+
+
+def divided(layout, by):
+    """A norm with another divisor."""
+
+    def answer(x, gamma, beta, eps=1e-5):
+        variance, mean = torch.var_mean(x, AXES[layout], correction=0, keepdim=True)
+        last = ends(layout, lambda x, _, gamma, beta: gamma * x + beta)
+        return last((x - mean) / by(variance, eps), gamma, beta)
+
+    return answer
+
+
+def gamma_of_places(x, groups, gamma, beta, eps=1e-5):
+    size = len(gamma) // groups
+    return F.group_norm(x, groups, gamma[:size].repeat(groups), beta[:size].repeat(groups), eps)
+
+
+def squared(x, axes):
+    return x.mean(axes), x.var(axes, correction=0) ** 2
+
+
+def twisted(x, axes):
+    """A mistake that nothing recognises."""
+    return x.mean(axes), x.var(axes, correction=0).sin() + 2
+
+
+def in_float16(x):
+    variance, mean = torch.var_mean(x.half().float(), (0, 2, 3), correction=0)
+    return mean, variance
+
+
+def joined_by_cat(x, groups):
+    variances, means = zip(
+        *(torch.var_mean(part, (1, 2, 3), correction=0) for part in x.chunk(groups, 1)),
+        strict=True,
+    )
+    return torch.cat(means), torch.cat(variances)
+
+
+def maps_of_groups(x, groups):
+    maps = x.reshape(len(x), groups, -1, *x.shape[2:])
+    return maps.mean((3, 4)), maps.var((3, 4), correction=0)
+
+
 LATER = [
+    *(
+        Mutant(f"{what} over other axes", BATCH, two_sets(*axes), (words,))
+        for what, axes, words in [
+            ("squares", ((0, 2, 3), (2, 3)), "the variance is taken over H and W"),
+            ("squares", ((0, 2, 3), (0, 2)), "the variance is taken over N and H"),
+            ("mean", ((2, 3), (0, 2, 3)), "the mean is taken over H and W"),
+            ("mean", ((0, 1, 2, 3), (0, 2, 3)), "the mean is taken over N, C, H and W"),
+        ]
+    ),
+    *(
+        Mutant(f"{what} over other axes", GROUP, two_sets(*axes, cut="groups"), (words,))
+        for what, axes, words in [
+            ("squares", ((2, 3, 4), (1, 3, 4)), "the variance is taken over G, H and W"),
+            ("squares", ((2, 3, 4), (3, 4)), "the variance is taken over H and W"),
+            ("mean", ((1, 2, 3, 4), (2, 3, 4)), "the mean is taken over G, C/G, H and W"),
+            ("mean", ((2,), (2, 3, 4)), "the mean is taken over C/G:"),
+        ]
+    ),
+    *(
+        Mutant(name, NORMS[layout], divided(layout, by), (words,))
+        for layout in ("batch", "channels", "tokens")
+        for name, by, words in [
+            ("** 1 / 2", lambda v, eps: (v + eps) ** 1 / 2, "** comes before /"),
+            ("/ … ** 1 / 2", lambda v, eps: 2 * (v + eps), "** comes before /"),
+            ("eps subtracted", lambda v, eps: (v - eps) ** 0.5, "eps is subtracted"),
+            ("roots added", lambda v, eps: v**0.5 + eps**0.5, "no sum of roots"),
+            ("squared", lambda v, eps: (v + eps) ** 2, "by the square of"),
+        ]
+    ),
+    *(
+        Mutant(name, NORMS[layout], ends(layout, end), (words,))
+        for layout in ("batch", "channels", "tokens")
+        for name, end, words in [
+            ("x scaled", lambda x, y, g, b: g * x + b, "x̂ is not used"),
+            ("gamma twice", lambda x, y, g, b: g * y + g, "gamma stands where"),
+            ("beta twice", lambda x, y, g, b: b * y + b, "beta stands where"),
+        ]
+    ),
+    Mutant("by the place in a group", GROUP, gamma_of_places, ("by the place",)),
+    *(
+        Mutant("variance squared", check, lambda x, axes=axes: squared(x, axes), ("the square of",))
+        for check, axes in ((STATISTICS, (0, 2, 3)), (checks.check_layer_statistics, (1, 2, 3)))
+    ),
+    *(
+        Mutant("variance of its own", check, lambda x, axes=axes: twisted(x, axes), ("step by",))
+        for check, axes in ((STATISTICS, (0, 2, 3)), (checks.check_layer_statistics, (1, 2, 3)))
+    ),
+    Mutant("in float16", STATISTICS, in_float16, ("converted to float16",)),
+    Mutant("joined by cat", checks.check_group_statistics, joined_by_cat, ("not torch.cat",)),
+    Mutant(
+        "standard deviation",
+        checks.check_rms_norm,
+        lambda x, w, e: w * x / torch.sqrt(x.var(2, keepdim=True) + e),
+        ("you divide by the standard deviation",),
+    ),
+    Mutant("cut across and moved", GROUP, cut_across_and_moved, ("the wrong places",)),
+    Mutant("maps of groups", checks.check_group_statistics, maps_of_groups, ("over H and W; a",)),
     *(
         Mutant(f"gamma through {f.__name__}", NORMS[layout], changed(layout, gamma=f), ("gamma c",))
         for f, layout in [

@@ -740,7 +740,79 @@ class ShapedStatistics(RightBatchNorm):
         self.running_mean = self.running_mean.view(1, -1, 1, 1)
 
 
+class ModesSwapped(RightBatchNorm):
+    def uses_the_batch(self):
+        return not self.training
+
+    updates = uses_the_batch
+
+
+class OwnVarianceForgotten(RightBatchNorm):
+    """The batch's mean, but what running_var has become."""
+
+    def normalised(self, x, mean, variance):
+        return super().normalised(x, mean, self.running_var if self.training else variance)
+
+
+class OwnMeanForgotten(RightBatchNorm):
+    def normalised(self, x, mean, variance):
+        return super().normalised(x, self.running_mean if self.training else mean, variance)
+
+
+class Moved(RightBatchNorm):
+    """Moves its running statistics by other values than it should."""
+
+    def update(self, mean, variance, size):
+        mean, variance = mean.detach(), self.unbiased(variance.detach(), size)
+        of_mean, of_var = self.news(mean, variance)
+        self.running_mean = self.moved(self.running_mean, of_mean)
+        self.running_var = self.moved(self.running_var, of_var)
+
+
+class MeanInRunningVariance(Moved):
+    def news(self, mean, variance):
+        return mean, mean
+
+
+class VarianceInRunningMean(Moved):
+    def news(self, mean, variance):
+        return variance, variance
+
+
+class SquaresInRunningVariance(Moved):
+    def news(self, mean, variance):
+        return mean, variance * 59 / 60 + mean**2
+
+
+class OldOfTheOther(Moved):
+    def moved(self, old, new):
+        return super().moved(self.running_mean, new)
+
+    def news(self, mean, variance):
+        return mean, variance
+
+
+class HalfAndHalf(RightBatchNorm):
+    def moved(self, old, new):
+        return (old + new) / 2
+
+
+class LocalUpdate(RightBatchNorm):
+    def update(self, mean, variance, size):
+        running_mean = self.running_mean
+        running_mean = self.moved(running_mean, mean)
+
+
 BATCH_NORMS = [
+    ("modes swapped", ModesSwapped, ("the wrong way round?",)),
+    ("running variance in training", OwnVarianceForgotten, ("here the variance is the running",)),
+    ("running mean in training", OwnMeanForgotten, ("here the mean is the running",)),
+    ("mean in running_var", MeanInRunningVariance, ("running_var takes the batch's mean",)),
+    ("variance in running_mean", VarianceInRunningMean, ("takes the batch's variance",)),
+    ("squares in running_var", SquaresInRunningVariance, ("distances from the running mean",)),
+    ("running_mean for running_var", OldOfTheOther, ("is running_mean's",)),
+    ("half and half", HalfAndHalf, ("fixed at 0.5",)),
+    ("update of a local name", LocalUpdate, ("does not move",)),
     ("parameters frozen", FrozenGamma, ("requires_grad as nn.Parameter",)),
     ("gamma a plain tensor", PlainGamma, ("make gamma learnable",)),
     ("beta a buffer", BufferBeta, ("make beta learnable",)),

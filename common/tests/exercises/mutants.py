@@ -76,6 +76,7 @@ from common.tests.exercises.answers import (
     wrong_sign,
 )
 from common.tests.exercises.clinic_mutants import CLINIC
+from common.tests.exercises.error_mutants import ERRORS
 from common.tests.exercises.function_mutants import FUNCTIONS
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
 from common.tests.exercises.opening_mutants import MUTANTS as OPENING
@@ -383,6 +384,13 @@ PREDICTIONS = [
     ("the same gradient", "depth", (2**20, 1, 1), ("twice as much",)),
     ("gradient halved", "depth", (2**20, 1, 0.5), ("the other way round",)),
     ("gradient of all layers", "depth", (2**20, 1, 2**20), ("undone by their norms",)),
+    ("a group's parameters", "group", (32, 2048, 16), ("these are one group's",)),
+    ("a gamma an image", "layer", (2048, 256, 32, 512), ("all images share gamma_c",)),
+    ("a gamma an image of a group", "layer", (2048, 32, 256, 512), ("all images share gamma_c",)),
+    ("one row of S", "group", (32, 128, 64), ("H and W are two axes",)),
+    ("lengths added", "group", (32, 40, 64), ("as many as there are positions",)),
+    ("pixels added", "group", (32, 264, 64), ("has its pixels",)),
+    ("parameters times G", "group", (32, 2048, 256), ("multiply nothing",)),
 ]
 PREDICTION_CHECKS = {
     "batch": checks.check_batch_norm_prediction,
@@ -452,6 +460,7 @@ MUTANTS: list[Mutant] = [
     *FUNCTIONS,
     *CLINIC,
     *OPENING,
+    *ERRORS,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

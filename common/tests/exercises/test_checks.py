@@ -17,10 +17,12 @@ import torch
 from torch import nn
 
 from common import exercises as checks
+from common.exercises.errors import hint_for
 from common.exercises.gradient import BatchNormGradient
 from common.exercises.inputs import LAYOUTS, alike, sample
 from common.exercises.search import some_values
-from common.exercises.tasks import Normalised, RootMeanSquare, Statistics
+from common.exercises.statistics import Statistics
+from common.exercises.whole_norms import Normalised, RootMeanSquare
 from common.tests.exercises.answers import eps_outside, norm_answer, unbiased, without_gradient
 from common.tests.exercises.layer_mutants import RightBatchNorm
 from common.tests.exercises.mutants import MUTANTS
@@ -149,6 +151,35 @@ def test_nothing_a_learner_writes_makes_a_check_raise_or_pass(answer):
         assert check(answer).state == "wrong"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda x: x.long(),
+        lambda x: x > 0,
+        lambda x: x.sin(),
+        lambda x: x.sin()[None],
+        lambda x: x.transpose(0, 1).flatten(1).mean(1) ** 3,
+        lambda x: x.flatten(1).mean(1) ** 3,
+        lambda x: x[:0],
+    ],
+)
+def test_an_error_of_ours_is_never_told_as_one_of_the_learners(odd):
+    for check in (
+        checks.check_batch_statistics,
+        checks.check_group_statistics,
+        checks.check_layer_statistics,
+        checks.check_batch_norm,
+        checks.check_group_norm,
+        checks.check_channel_norm,
+        checks.check_token_norm,
+        checks.check_rms_norm,
+        checks.check_batch_norm_gradient,
+    ):
+        two = check.__name__.endswith("statistics")
+        verdict = check(lambda x, *_, two=two: (odd(x), odd(x)) if two else odd(x))
+        assert verdict.line or not verdict.symptom.startswith("Your code stopped"), verdict
+
+
 def test_a_check_prints_nothing_and_leaves_the_random_state_alone():
     state = torch.get_rng_state()
     out, err = io.StringIO(), io.StringIO()
@@ -157,6 +188,12 @@ def test_a_check_prints_nothing_and_leaves_the_random_state_alone():
             answer.check(answer.answer)
     assert out.getvalue() == err.getvalue() == ""
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_layer_that_refuses_an_eps_of_0_has_a_way_out():
+    """Newer versions of PyTorch do; a prediction may be made with its layer."""
+    error = ValueError("batch_norm eps must be positive during training, but got 0")
+    assert "1e-12" in hint_for(error, "Line 4 of the cell: y = layer(x)", "batch", "look")
 
 
 def test_find_the_bug_tells_the_symptom_and_keeps_the_cause_to_itself():

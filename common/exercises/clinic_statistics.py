@@ -1,0 +1,193 @@
+"""The clinic's case of stale running statistics, to be estimated anew."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import torch
+
+from common.exercises.clinic_network import Network, labelled, must_not_be_copied
+from common.exercises.inputs import alike
+from common.exercises.learner import Learner, treat
+from common.exercises.verdict import Verdict, Wrong
+from common.exercises.ways import listed
+
+_TRACKED = 100  # batches that the stale statistics have seen
+_STALE = 20.0  # their mean, far from the batches'
+
+
+def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
+    """Check `re_estimate(network, batches)`, which renews stale running statistics, in place.
+
+    batches: a list of images (N, 3, 6, 6). Afterwards the running statistics are those of all
+    these images, nothing is left of the old ones, and nothing else has changed: neither weights
+    nor any layer's momentum. The network is left in eval mode.
+    """
+
+    def trials(learner: Learner) -> None:
+        network = Network()
+        with torch.no_grad():
+            for norm in network.norms:
+                norm.running_mean.fill_(_STALE), norm.running_var.fill_(0.01)
+                norm.num_batches_tracked.fill_(_TRACKED)
+        batches = [x for x, _ in labelled(4, shifts=(-0.6, 0.0, 0.2, 0.8))]
+        before = {n: p.detach().clone() for n, p in network.named_parameters()}
+        momenta = [norm.momentum for norm in network.norms]
+        still = []  # what a norm with momentum 0 is given in train mode
+        network.norm.register_forward_hook(
+            lambda norm, *_: still.append(norm.training and norm.momentum == 0)
+        )
+        returned = learner(network, batches)
+        must_not_be_copied(network, returned, "re_estimate(network, batches)")
+        for name, parameter in network.named_parameters():
+            if not torch.equal(parameter, before[name]):
+                raise Wrong(
+                    f"The weights of {name} have changed.",
+                    "no optimiser is needed here, and no reset of gamma and beta: "
+                    "norm.reset_running_stats() resets the statistics alone.",
+                )
+        _compare_estimates(network, batches, any(still))
+        if not all(parameter.requires_grad for parameter in network.parameters()):
+            raise Wrong(
+                "The statistics are right, but parameters no longer learn: requires_grad=False.",
+                "nothing else is to change: torch.no_grad() keeps a forward pass from recording, "
+                "and leaves the parameters as they are.",
+            )
+        if not all(norm.track_running_stats and norm.affine for norm in network.norms):
+            raise Wrong(
+                "The statistics are right, but other settings of the norms have changed.",
+                "only the running statistics are to be renewed.",
+            )
+        if [norm.momentum for norm in network.norms] != momenta:
+            raise Wrong(
+                "The statistics are right, but the momentum of the layers has changed.",
+                "set each back to what it was, or further training will average differently.",
+            )
+        if any(layer.training for layer in network.modules()):
+            raise Wrong("The network is left in train mode.", "end with network.eval().")
+
+    return treat(re_estimate, trials, "Right: the statistics are those of the new images.")
+
+
+def _compare_estimates(network: Network, batches: list[torch.Tensor], still: bool) -> None:
+    """Raise Wrong unless the first norm's statistics are those of the batches.
+
+    still: whether batches came through with a momentum of 0.
+    """
+    norm = network.norm
+    with torch.no_grad():
+        inputs = [network.first(x) for x in batches]
+        means = torch.stack([x.mean((0, 2, 3)) for x in inputs])
+        variances = torch.stack([x.var((0, 2, 3)) for x in inputs])
+        deviation = variances.mean(0).sqrt()
+    got = norm.running_mean
+
+    def near(mean: torch.Tensor) -> bool:
+        return bool(((got - mean).abs() < 0.05 * deviation).all())
+
+    fits = near(means.mean(0)) and bool(
+        ((norm.running_var / variances.mean(0)).log().abs() < 0.3).all()
+    )
+    deeper = network.block[1][0]
+    if fits and float(deeper.running_mean.abs().max()) < 5:
+        return
+    averaged = torch.full_like(got, _STALE)
+    for mean in means:
+        averaged = 0.9 * averaged + 0.1 * mean
+    counted = (_STALE * _TRACKED + means.sum(0)) / (_TRACKED + len(means))
+    from_zero = torch.zeros_like(got)
+    for mean in means:
+        from_zero = 0.9 * from_zero + 0.1 * mean
+    hints = [
+        (
+            torch.full_like(got, _STALE),
+            "they have not moved: only a forward pass in train mode moves them.",
+        ),
+        (
+            counted,
+            "momentum=None averages all batches a norm has ever counted, old ones, too: "
+            "norm.reset_running_stats() starts the count anew.",
+        ),
+        (
+            averaged,
+            "the old statistics still count: with momentum 0.1 a few batches do not drown them. "
+            "norm.reset_running_stats() first, and momentum=None for an average of all batches.",
+        ),
+        (
+            from_zero,
+            "reset is not enough: with momentum 0.1 the start, 0 and 1, still counts. "
+            "momentum=None takes the average of all batches.",
+        ),
+        (
+            means[-1],
+            "only the last batch counts: momentum=None averages all batches since the reset, which "
+            "comes before the loop.",
+        ),
+        (means[0], "only the first batch counts: go on through all of them."),
+        (
+            torch.zeros_like(got),
+            "they are those of a fresh layer, for nothing has moved them since the reset: run the "
+            "batches through after it, and in train mode, network.train().",
+        ),
+    ]
+    hint = (
+        _exactly(got, means)
+        or next((hint for mean, hint in hints if near(mean)), "")
+        or _share_of_the_old(got, means)
+    )
+    if still:
+        hint = "with momentum=0 nothing moves: momentum=None takes the average of all batches."
+    name, value, right = "running_mean", got[0], means.mean(0)[0]
+    if near(means.mean(0)):
+        name, value, right = "running_var", norm.running_var[0], variances.mean(0)[0]
+    if fits:
+        hint = "only one norm has new statistics: network.modules() finds all, also inside blocks."
+    raise Wrong(
+        f"The first {name} is {value:.3g}, that of all images {right:.3g}."
+        if not fits
+        else "The first norm is right, the one inside the block still has its old statistics.",
+        hint or "the mean over all batches, and of the old statistics nothing.",
+    )
+
+
+def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
+    """The hint for a plain mean of some batches, or one that moves with another momentum."""
+    if alike((got,), (means.sum(0) / (_TRACKED + len(means)),)):
+        return (
+            "momentum=None divides by all batches a norm has ever counted, num_batches_tracked: "
+            "norm.reset_running_stats() sets that back to 0, too."
+        )
+    every = range(len(means))
+    for number in range(2, len(means)):
+        for some in itertools.combinations(every, number):
+            if alike((got,), (means[list(some)].mean(0),)):
+                counted = listed([str(k + 1) for k in some])
+                return f"of the {len(means)} batches only {counted} count: go on through all."
+    for momentum in (0.01, 0.2, 1 / len(means), 0.3, 0.5, 0.9, 0.99):
+        moved = torch.zeros_like(got)
+        for mean in means:
+            moved = (1 - momentum) * moved + momentum * mean
+        if alike((got,), (moved,)):
+            return (
+                f"with momentum {momentum:g} the last batches weigh most, and the start a little. "
+                "momentum=None takes the average of all batches."
+            )
+    return ""
+
+
+def _share_of_the_old(got: torch.Tensor, means: torch.Tensor) -> str:
+    """The hint for means that the old statistics still count in, or that are one number."""
+    shares = (got - means.mean(0)) / (_STALE - means.mean(0))
+    share = float(shares.mean())
+    if got.max() - got.min() < 1e-3 < float(got.abs().max()) < _STALE / 2:
+        return (
+            "one number stands for all channels: each channel has its own, those of what reaches "
+            "the norm, not of the images."
+        )
+    if not 0.01 < share < 0.99 or float(shares.std()) > 0.1 * share:
+        return ""
+    return (
+        f"{share:.0%} of them are the old statistics: norm.reset_running_stats() "
+        "before the first batch, and momentum=None for the average of all."
+    )

@@ -1,0 +1,134 @@
+"""Wrong answers that stop with an error, whose message alone would not say why."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common import exercises as checks
+from common.tests.exercises.answers import Mutant, affine, layer_answer, norm_answer
+from common.tests.exercises.layer_mutants import RightBatchNorm
+
+BATCH, GROUP = checks.check_batch_norm, checks.check_group_norm
+
+
+def root_of_numbers(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return affine((x - mean) / math.sqrt(variance + eps), gamma, beta, 1)
+
+
+def times_missing(x, gamma, beta, eps=1e-5):
+    gamma, beta = (t.view(1, -1, 1, 1) for t in (gamma, beta))
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    return gamma((x - mean) / torch.sqrt(variance + eps)) + beta
+
+
+def shape_called(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x.reshape(x.shape()), None, None, gamma, beta, True, 0.1, eps)
+
+
+def no_value_yet(x):
+    for channel in x.transpose(0, 1):
+        total += channel.sum()  # noqa: F821
+    return total, total
+
+
+def own_assert(x):
+    mean = x.mean((0, 2, 3), keepdim=True)
+    assert mean.shape == (x.shape[1],)
+    return mean, x.var((0, 2, 3), correction=0)
+
+
+def layer_of_images(x, gamma, beta, eps=1e-5):
+    return affine(nn.BatchNorm2d(len(x), eps)(x), gamma, beta, 1)
+
+
+def channels_first(x, groups, gamma, beta, eps=1e-5):
+    return affine(nn.GroupNorm(x.shape[1], groups, eps)(x), gamma, beta, 1)
+
+
+def as_many_groups_as_images(x, groups, gamma, beta, eps=1e-5):
+    return F.group_norm(x, len(x), gamma, beta, eps)
+
+
+class TrainingCalled(RightBatchNorm):
+    def updates(self):
+        return self.training()
+
+
+class SelfForgotten(RightBatchNorm):
+    def update(self, mean, variance, size):
+        running_mean += self.momentum * (mean - running_mean)  # noqa: F821, F841
+
+
+def power_by_xor(x):
+    return x.mean((0, 2, 3)), ((x - x.mean((0, 2, 3), keepdim=True)) ^ 2).mean((0, 2, 3))
+
+
+def not_training(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, gamma, beta, eps=eps)
+
+
+def groups_for_x(x, groups, gamma, beta, eps=1e-5):
+    return F.group_norm(groups, x, gamma, beta, eps)
+
+
+class LengthsLearnt(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(shape))
+
+
+class ShapeOfTheBatch(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        return F.layer_norm(x, x.shape, self.weight, self.bias)
+
+
+class ShapedNews(RightBatchNorm):
+    @torch.no_grad()
+    def update(self, mean, variance, size):
+        self.running_mean += mean.view(1, -1, 1, 1)
+
+
+def train_epoch(loss, swapped=False):
+    def epoch(network, batches, optimiser):
+        for x, y in batches:
+            z = network(y if swapped else x)
+            loss(z, y).backward()
+            optimiser.step()
+
+    return epoch
+
+
+def of_the_images(network, batches):
+    network.norm.running_mean.copy_(torch.cat(batches).mean((0, 2, 3)))
+
+
+LOSS = ("first an object",)
+ESTIMATE = checks.check_re_estimated_statistics
+STILL = checks.check_still_frozen
+ERRORS = [
+    Mutant("x ^ 2", checks.check_batch_statistics, power_by_xor, ("^ is no power",)),
+    Mutant("training=False", BATCH, not_training, ("only with training=True",)),
+    Mutant("groups for x", GROUP, groups_for_x, ("a number stands where",)),
+    Mutant("lengths learnt", checks.check_layer_norm, LengthsLearnt, ("the lengths themselves",)),
+    Mutant("shape of the batch", checks.check_layer_norm, ShapeOfTheBatch, ("without N",)),
+    Mutant("news of four axes", checks.check_batch_norm_layer, ShapedNews, ("keeps its shape",)),
+    Mutant("labels for images", STILL, train_epoch(F.cross_entropy, True), ("arguments swapped",)),
+    Mutant("class for object", STILL, train_epoch(lambda z, y: nn.CrossEntropyLoss(z, y)), LOSS),
+    Mutant("a loss as number", STILL, train_epoch(lambda z, y: z.mean().item()), ("a number st",)),
+    Mutant("statistics of images", ESTIMATE, of_the_images, ("Print both .shape",)),
+    Mutant("math.sqrt", BATCH, root_of_numbers, ("work on whole tensors",)),
+    Mutant("times forgotten", BATCH, times_missing, ("is a * missing",)),
+    Mutant("x.shape()", BATCH, shape_called, ("are used without them",)),
+    Mutant("a layer for N channels", BATCH, layer_of_images, ("C is x.shape[1]",)),
+    Mutant("channels before groups", GROUP, channels_first, ("are the two swapped",)),
+    Mutant("a group an image", GROUP, as_many_groups_as_images, ("are the two swapped",)),
+    Mutant("no value yet", checks.check_batch_statistics, no_value_yet, ("has no value yet",)),
+    Mutant("own assert", checks.check_batch_statistics, own_assert, ("of your own",)),
+    Mutant("self.training()", checks.check_batch_norm_layer, TrainingCalled, ("without them",)),
+    Mutant("self forgotten", checks.check_batch_norm_layer, SelfForgotten, ("write self.running",)),
+]
