@@ -84,6 +84,15 @@ def calm_process():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.fixture(scope="module")
+def shell():
+    """IPython's shell for the tests of a file; it would change what others print."""
+    interactive = pytest.importorskip("IPython.core.interactiveshell")
+    shell = interactive.InteractiveShell.instance()
+    yield shell
+    interactive.InteractiveShell.clear_instance()
+
+
 @pytest.fixture
 def few_images(monkeypatch):
     """Quick mode in this process with two batches to train on: enough where no result matters."""

@@ -426,11 +426,3 @@ def test_a_notebook_shows_a_verdict_once_wherever_the_check_stands(shell, cell, 
     with contextlib.redirect_stdout(io.StringIO()) as out:
         shell.run_cell(cell, store_history=True).raise_error()
     assert out.getvalue().count("✗ The variance is wrong") == shown
-
-
-@pytest.fixture(scope="module")
-def shell():
-    interactive = pytest.importorskip("IPython.core.interactiveshell")
-    shell = interactive.InteractiveShell.instance()
-    yield shell
-    interactive.InteractiveShell.clear_instance()

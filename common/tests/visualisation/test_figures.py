@@ -241,26 +241,23 @@ def test_pyplot_never_hears_of_a_figure():
     )
 
 
-def shown_in_a_notebook(figure: Figure) -> list:
+def shown_in_a_notebook(shell, figure: Figure) -> list:
     """What a kernel sends where a cell ends with the figure."""
-    from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
-    shell = InteractiveShell.instance()
     with capture_output() as captured:
         value, _ = shell.display_formatter.format(figure)
     assert not value  # nothing is shown a second time as the cell's value
     return captured.outputs
 
 
-def test_a_notebook_gets_one_picture_with_a_text_for_screen_readers(figures):
-    from IPython.core.interactiveshell import InteractiveShell
+def test_a_notebook_gets_one_picture_with_a_text_for_screen_readers(shell, figures):
     from IPython.core.pylabtools import select_figure_formats
 
-    (before,) = shown_in_a_notebook(figures["curves"])
+    (before,) = shown_in_a_notebook(shell, figures["curves"])
     # What pyplot does when a learner first draws with it.
-    select_figure_formats(InteractiveShell.instance(), {"png"})
-    (after,) = shown_in_a_notebook(figures["curves"])
+    select_figure_formats(shell, {"png"})
+    (after,) = shown_in_a_notebook(shell, figures["curves"])
     for output in (before, after):
         assert set(output.data) == {"text/html", "image/png", "text/plain"}
         assert "<Figure size" not in output.data["text/plain"]
