@@ -13,7 +13,10 @@ from common.exercises.whole_norms import Normalised
 
 
 def check_group_statistics(group_statistics: Callable) -> Verdict:
-    """Check `group_statistics(x, groups) -> (mean, variance)`, both (N, G), for x (N, C, H, W)."""
+    """Check `group_statistics(x, groups) -> (mean, variance)`, both (N, G), for x (N, C, H, W).
+
+    Both have x's dtype: written into a float32 tensor, a float64 mean would lose digits.
+    """
     return examine(group_statistics, Statistics("group"))
 
 

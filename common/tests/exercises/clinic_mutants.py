@@ -387,6 +387,49 @@ def reset_by_hand(network, batches):
     estimate(reset=False)(network, batches)
 
 
+def in_many_rounds(rounds, reset=True):
+    """At the layers' own momentum."""
+
+    @torch.no_grad()
+    def re_estimate(network, batches):
+        network.train()
+        for norm in norms(network):
+            if reset:
+                norm.reset_running_stats()
+        for x in batches * rounds:
+            network(x)
+        network.eval()
+
+    return re_estimate
+
+
+@torch.no_grad()
+def estimate_by_its_own_count(network, batches):
+    network.train()
+    momenta = [(norm, norm.momentum) for norm in norms(network)]
+    for k, x in enumerate(batches):
+        for norm, _ in momenta:
+            norm.momentum = 1 / (k + 1)
+        network(x)
+    for norm, momentum in momenta:
+        norm.momentum = momentum
+    network.eval()
+
+
+@torch.no_grad()
+def estimate_behind_stale_norms(network, batches):
+    """All layers by hand in a single pass, in eval mode."""
+    network.eval()
+    inputs = {norm: [] for norm in norms(network)}
+    for norm, seen in inputs.items():
+        norm.register_forward_hook(lambda _, i, o, seen=seen: seen.append(i[0]))
+    for x in batches:
+        network(x)
+    for norm, seen in inputs.items():
+        norm.running_mean.copy_(torch.cat(seen).mean((0, 2, 3)))
+        norm.running_var.copy_(torch.cat(seen).var((0, 2, 3)))
+
+
 def trained_meanwhile(network, batches):
     optimiser = torch.optim.SGD(network.parameters(), 0.1)
     estimate()(network.train(), batches)
@@ -410,6 +453,11 @@ ESTIMATES = [
     ),
     ("momentum of a quarter", estimate(momentum=0.25), ("with momentum 0.25",)),
     ("momentum 0", estimate(momentum=0), ("nothing moves",)),
+    ("momentum 0.3", estimate(momentum=0.3), ("with momentum 0.3",)),
+    ("five rounds after a reset", in_many_rounds(5), ("rounds through",)),
+    ("20 rounds after a reset", in_many_rounds(20), ("rounds through",)),
+    ("100 rounds, no reset", in_many_rounds(100, reset=False), ("rounds through",)),
+    ("behind stale norms", estimate_behind_stale_norms, ("as long as the first one",)),
     ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
     (
         "first batch left out",
@@ -828,6 +876,7 @@ REPAIRED = [
     Variant("repaired", checks.check_re_estimated_statistics, estimate()),
     Variant("one batch", checks.check_re_estimated_statistics, estimate_in_one_batch),
     Variant("hooks", checks.check_re_estimated_statistics, estimate_with_hooks),
+    Variant("own count", checks.check_re_estimated_statistics, estimate_by_its_own_count),
     Variant("repaired", checks.check_mixed_batches, mixed),
     Variant("DataLoader", checks.check_mixed_batches, by_loader),
     Variant("joined", checks.check_no_batch_of_one, joined),
