@@ -201,7 +201,7 @@ def _must_be_frozen(network: Network, when: str) -> None:
         )
     for norm in network.norms:
         if norm.training or norm.running_mean is None:
-            hint = _AFTER
+            hint = f"{_AFTER} And with brackets: norm.eval alone calls nothing."
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = f"with momentum=0 or track_running_stats=False {_OWN}"
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)

@@ -59,6 +59,7 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
     """
 
     def trials(learner: Learner) -> None:
+        some = False  # whether there have been batches
         for number, size in ((33, 8), (32, 8), (34, 8), (5, 8), (9, 4), (3, 2), (10, 3)):
             images, labels = _sorted_images(number)
             batches = _epoch(learner, images, labels, size)
@@ -81,8 +82,12 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                     f"{given} there is no batch at all.",
                     "drop_last drops the only batch of a small set: drop only what is left over."
                     if number < size
+                    else "for other sizes there are some: is a condition too strict? What may go "
+                    "is a left-over, and a batch of two is whole where size is 2."
+                    if some
                     else "the list stays empty: put the pairs into it.",
                 )
+            some = True
             _must_be_complete(batches, number, lost=min(size - 1, number % size), given=given)
             if any(len(y) > size + number % size for _, y in batches):
                 raise Wrong(
@@ -192,6 +197,12 @@ def _must_be_complete(
             "batches that overlap (range(0, M, size)).",
         )
     if number - len(seen) > lost:
+        if sorted(seen) == list(range(len(seen))) != seen:
+            raise Wrong(
+                f"{given}: only the first {len(seen)} of {number} images come.",
+                "is the permutation too short? It is one of all images, "
+                "torch.randperm(len(images)), and cut into batches afterwards.",
+            )
         raise Wrong(
             f"{given}: {number - len(seen)} of {number} images are missing.",
             "there is only one batch: a return inside a loop ends it in its first round."

@@ -91,13 +91,9 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
     deeper = network.block[1][0]
     if fits and any(_are_those_of(deeper, one) for one in _inside_the_block(network, inputs)):
         return
-    averaged = torch.full_like(got, _STALE)
-    for mean in means:
-        averaged = 0.9 * averaged + 0.1 * mean
+    averaged = _moved(torch.full_like(got, _STALE), means, 0.1)
     counted = (_STALE * _TRACKED + means.sum(0)) / (_TRACKED + len(means))
-    from_zero = torch.zeros_like(got)
-    for mean in means:
-        from_zero = 0.9 * from_zero + 0.1 * mean
+    from_zero = _moved(torch.zeros_like(got), means, 0.1)
     hints = [
         (
             torch.full_like(got, _STALE),
@@ -214,33 +210,38 @@ def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
                 counted = listed([str(k + 1) for k in some])
                 return f"of the {len(means)} batches only {counted} count: go on through all."
     for momentum in (0.01, 0.1, 0.2, 1 / len(means), 0.3, 0.5, 0.9, 0.99):
-        rounds = _rounds(got, means, momentum)
-        if rounds > 1:
-            return (
-                f"{rounds} rounds through the batches drown the start, but with momentum "
-                f"{momentum:g} the last batches weigh most: reset, and momentum=None for the "
-                "average of all."
-            )
-        if rounds and momentum != 0.1:
+        once = _moved(torch.zeros_like(got), means, momentum)
+        if momentum != 0.1 and alike((got,), (once,)):
             return (
                 f"with momentum {momentum:g} the last batches weigh most, and the start a little. "
                 "momentum=None takes the average of all batches."
             )
+        if _in_rounds(got, means, momentum):
+            return (
+                "further rounds through the batches drown the start, but with momentum "
+                f"{momentum:g} the last batches weigh most: reset, and momentum=None for the "
+                "average of all."
+            )
     return ""
 
 
-def _rounds(got: torch.Tensor, means: torch.Tensor, momentum: float) -> int:
-    """How many times the batches came through, from a reset or from the old statistics; else 0."""
+def _in_rounds(got: torch.Tensor, means: torch.Tensor, momentum: float) -> bool:
+    """Whether the batches came through several times, until little was left of the start."""
     for start in (0.0, _STALE):
         moved, left = torch.full_like(got, start), start
         for number in range(1, 101):
-            for mean in means:
-                moved = (1 - momentum) * moved + momentum * mean
-                left *= 1 - momentum
-            # As long as the old ones count, it is the missing reset that matters.
-            if left < 0.01 and alike((got,), (moved,)):
-                return number
-    return 0
+            moved = _moved(moved, means, momentum)
+            left *= (1 - momentum) ** len(means)
+            if number > 1 and left < 0.01 and alike((got,), (moved,)):
+                return True
+    return False
+
+
+def _moved(start: torch.Tensor, means: torch.Tensor, momentum: float) -> torch.Tensor:
+    """A running mean after a round through the batches."""
+    for mean in means:
+        start = (1 - momentum) * start + momentum * mean
+    return start
 
 
 def _share_of_the_old(got: torch.Tensor, means: torch.Tensor) -> str:

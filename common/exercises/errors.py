@@ -34,6 +34,13 @@ _ALREADY = (
 _CUTS = {
     "group": "cut C, not another axis: x.reshape(n, groups, c // groups, h, w).",
 }
+_NORMALIZED_SHAPE = {
+    "channels": (
+        "F.layer_norm averages over the last axes, and C is none of them: x.permute(0, 2, 3, 1) "
+        "first, then normalized_shape is (C,), and permute back in the end."
+    ),
+    "tokens": "on tokens S is the last axis alone: normalized_shape is x.shape[-1:], that is (D,).",
+}
 _AXES_ONE_BY_ONE = re.compile(r"(mean|sum|var|std)\((\w+, ?)?-?\d, ?-?\d")
 _NAMES = "keep the stub's arguments, their names and their order."
 
@@ -119,10 +126,6 @@ _ERRORS = [
         ("floating point and complex dtype can require",),
         "whole numbers get no gradient: is it torch.tensor(shape), the lengths themselves, where "
         "torch.ones(shape) is meant?",
-    ),
-    (
-        ("same shape as normalized_shape",),
-        "normalized_shape is that of the last axes alone, without N: x.shape[1:], say.",
     ),
     (
         ("Missing key", "Unexpected key"),
@@ -213,15 +216,26 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         )
     if "only one element" in text and "math." in line:
         return "math works on single numbers: torch.sqrt, torch.exp, … work on whole tensors."
+    if "same shape as normalized_shape" in text:
+        return _NORMALIZED_SHAPE.get(
+            layout, "normalized_shape is that of the last axes alone, without N: x.shape[1:], say."
+        )
+    if "leaf Variable" in text and layout == "network":
+        return (
+            "a parameter is changed in place while the gradient is recorded: do it under "
+            "torch.no_grad(), which leaves the parameter what it is."
+        )
+    # Only a call of ours, not one inside the learner's code, says that the stub's are missing.
+    if isinstance(error, TypeError) and not line and "argument" in text:
+        return _NAMES
+    if "invalid combination of arguments" in text and (hint := _of_arguments(text, line)):
+        return hint
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint
     if "is invalid for input of size" in text:
         cut = _CUTS.get(layout, "the lengths must multiply to the number of values.")
         return f"the shape asked for does not hold the values: {cut}"
-    # Only a call of ours, not one inside the learner's code, says that the stub's are missing.
-    if isinstance(error, TypeError) and not line and "argument" in text:
-        return _NAMES
     if isinstance(error, UnboundLocalError):
         name = getattr(error, "name", None) or [*text.split("'"), ""][1]
         return (
@@ -229,9 +243,42 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
             f"has no value yet: give it one first, or write self.{name} if the layer's is meant."
         )
     if isinstance(error, NameError):
-        return "a name is not defined there: a slip of the pen, or a cell that has not been run."
+        return _without_self(error) or (
+            "a name is not defined there: a slip of the pen, or a cell that has not been run."
+        )
     if isinstance(error, AttributeError):
         return "the object has no such attribute: a slip of the pen, or something never assigned."
     if isinstance(error, RecursionError):
         return "the function calls itself, and no call ends it."
     return f"{ask} to see where it stops."
+
+
+def _of_arguments(text: str, line: str) -> str:
+    """The hint for arguments of the wrong kind; else ""."""
+    if re.search(r"\bnp\.|\bnumpy\.", line):
+        return "stay with PyTorch's own functions, x.mean(axes, keepdim=True), not np.mean(x, …)."
+    if re.search(r"\.(mean|sum|var|std)\(\s*\*", line) or re.search(r"\(x, \*", line):
+        return "the axes are one argument, and the star takes them apart: x.mean(axes, …)."
+    if re.search(r"got \((list|tuple), (Parameter|Tensor)", text):
+        return "a list stands where a single tensor belongs: loop over it, one batch at a time."
+    return ""
+
+
+def _without_self(error: NameError) -> str:
+    """The hint for a name that the learner's object has, or that only its __init__ knows."""
+    traced = error.__traceback__
+    while traced is not None and traced.tb_next is not None:
+        traced = traced.tb_next
+    owner = traced.tb_frame.f_locals.get("self") if traced else None
+    name = getattr(error, "name", None)
+    if owner is None or not name:
+        return ""
+    if hasattr(owner, name):
+        return f"{name} is not defined there, but self.{name} is: is self. missing?"
+    made_by = getattr(type(owner).__init__, "__code__", None)
+    if made_by and name in made_by.co_varnames:
+        return (
+            f"{name} is known in __init__ alone: keep it there, self.{name} = {name}, and use "
+            f"self.{name}."
+        )
+    return ""

@@ -34,7 +34,7 @@ class Backward:
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
-    # that in one place: "inner not centred", "outer not centred"
+    # that in one place: "inner not centred", "outer not centred"; or "inner x"
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -58,6 +58,8 @@ class Backward:
         second = outer * self._mean(on_variance * inner)
         if self.standardised == "outer only":
             second = x_hat * self._mean(on_paths)
+        if self.standardised == "inner x":
+            second = x_hat * self._mean(on_variance * i.x)
         if self.standardised == "none":
             second = self._mean(on_paths * x_hat)
         size = i.x.numel() // mean.numel()
@@ -199,6 +201,10 @@ _MISTAKES: list[Mistake] = [
     (
         {"standardised": "inner only"},
         "x̂ is right in one place only: it is x̂ · mean(g · x̂), with x̂ twice.",
+    ),
+    (
+        {"standardised": "inner x"},
+        "inside the second mean stands x where x̂ belongs: − x̂ · mean(g · x̂).",
     ),
     (
         {"standardised": "outer only"},

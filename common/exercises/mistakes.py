@@ -93,8 +93,14 @@ END_MISTAKES: list[Mistake] = [
         for eps in ("at least", "root at least")
     ),
     *(
-        ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps.")
-        for number in ("1e-5", "1e-3", "1e-6", "1e-8")
+        ({"eps": f"fixed at {number}"}, f"eps is fixed at {number}: use the argument eps{by_name}.")
+        for number, by_name in (
+            # PyTorch's own: by its place eps may land in momentum's.
+            ("1e-5", " (PyTorch's functions get it by name, eps=eps)"),
+            ("1e-3", ""),
+            ("1e-6", ""),
+            ("1e-8", ""),
+        )
     ),
     ({"eps": "twice"}, "eps is added twice, inside and outside the root: inside is enough."),
     ({"eps": "double"}, "eps is added twice: once is enough."),
@@ -207,6 +213,14 @@ LONE_MISTAKES: list[Mistake] = [
     (
         {"order": "swapped"},
         "mean and variance are swapped: torch.var_mean gives the variance first.",
+    ),
+    (
+        {"affine": "of x alone"},
+        "gamma scales x before the mean is subtracted: it is gamma · (x − mean) / … + beta.",
+    ),
+    (
+        {"affine": "beta centred"},
+        "beta stands in the brackets with x − mean: it is gamma · (x − mean) / … + beta.",
     ),
     (
         {"order": "first set"},

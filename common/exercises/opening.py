@@ -39,6 +39,12 @@ def check_depth_prediction(prediction: Callable) -> Verdict:
                 LAYERS**2: "not 20 squared: 2 stands 20 times in the product.",
                 2 ** (LAYERS - 1): "all 20 layers have weights: count the factors once more.",
                 2 ** (LAYERS + 1): "there are 20 layers: count the factors once more.",
+                **dict.fromkeys(
+                    (4**LAYERS, 2 ** (LAYERS // 2)),
+                    "one layer's factor is 2, not 4 and not its root: half the weights give half "
+                    "the output, and ReLU passes a factor on as it is.",
+                ),
+                2 ^ LAYERS: "^ is no power but a bitwise xor: 2 ** 20.",
                 1: "nothing brings the values back to size where there is no norm.",
                 2**-LAYERS: "that is the factor itself: how many times *smaller* is asked.",
             },

@@ -43,7 +43,7 @@ class Number:
         if not math.isclose(value, self.right, rel_tol=0.1):
             return self.otherwise
         if exact:
-            return "close, but a count is exact: write it as a product of the lengths."
+            return "close, but a count is exact: write it as a product, without rounding."
         decimals = len(f"{value:g}".partition(".")[2])
         if abs(value - self.right) < 10**-decimals:
             return "close, but not precise enough: give at least two decimals."

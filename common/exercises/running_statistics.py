@@ -103,6 +103,15 @@ class BatchNormLayer(LayerTask):
         mean, variance = Way((0, 2, 3), correction=1).statistics(i.x, 1)
         biased = Way((0, 2, 3)).statistics(i.x, 1)[1]
         m = MOMENTUM
+        # A fresh layer's running_mean is 0, and m · mean once it has moved.
+        for share in (1, 1 - m):
+            if alike(got, (evaluated(i, mean, biased + (share * mean).square()),)):
+                return (
+                    "the variance is the mean of x², not of (x − mean)²: subtract the batch's own "
+                    "mean first, not running_mean, which is 0 in a fresh layer."
+                    if share == 1
+                    else "the variance is taken around running_mean: subtract the batch's own mean."
+                )
         for running_mean, running_var in (
             (torch.zeros_like(mean), torch.ones_like(mean)),
             (m * mean, 1 - m + m * variance),

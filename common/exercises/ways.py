@@ -109,6 +109,13 @@ class Way:
             inverse = replace(self, centre="spread")._standardised(i.x, i)
             scaled = i.per_value(i.gamma) * self._standardised(i.x, i)
             return scaled + i.per_value(i.beta) * inverse
+        if self.affine in ("of x alone", "beta centred"):
+            gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
+            inverse = replace(self, centre="spread")._standardised(i.x, i)
+            y = self._standardised(i.x, i)
+            if self.affine == "of x alone":
+                return y + (gamma - 1) * i.x * inverse + beta
+            return gamma * (y + beta * inverse)
         if self.affine == "without brackets":
             rest = replace(self, centre="without brackets")._standardised(i.x, i) - i.x
             return i.per_value(i.gamma) * i.x + rest + i.per_value(i.beta)

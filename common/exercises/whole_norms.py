@@ -50,7 +50,7 @@ class Normalised(Task):
         listed = [
             *mistakes.STATISTICS_MISTAKES,
             *mistakes.CENTRE_MISTAKES,
-            *mistakes.END_MISTAKES,
+            *self._end_mistakes(),
             *mistakes.SHIFT_MISTAKES,
             # Joined as it was cut, "batch first" is right.
             *(
@@ -67,6 +67,18 @@ class Normalised(Task):
             hint = "that is RMSNorm: layer norm subtracts the mean, above and in the variance."
             listed.insert(0, ({"centre": "no", "variance": "uncentred"}, hint))
         return listed
+
+    def _end_mistakes(self) -> list[Mistake]:
+        if self.layout != "batch":
+            return mistakes.END_MISTAKES
+        places = (
+            " (F.batch_norm gets them by name, weight=gamma and bias=beta: its second and third "
+            "argument are the running statistics.)"
+        )
+        return [
+            (change, hint + places if change == {"affine": "missing"} else hint)
+            for change, hint in mistakes.END_MISTAKES
+        ]
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
@@ -192,6 +204,11 @@ class OverAxes(Normalised):
     def mistakes(self) -> list[Mistake]:
         """The known mistakes that are possible where gamma and beta have no part."""
         return [m for m in super().mistakes() if "affine" not in m[0]]
+
+    def rare_mistakes(self) -> list[Mistake]:
+        """Those that are tried alone."""
+        affine = ("of x alone", "beta centred")
+        return [m for m in super().rare_mistakes() if m[0].get("affine") not in affine]
 
     def expected(self, i: Inputs) -> Results:
         """The right result."""

@@ -99,7 +99,14 @@ def freeze_by_identity(network):
             layer.eval().requires_grad_(False)
 
 
+def brackets_forgotten(network):
+    for norm in norms(network):
+        norm.eval  # noqa: B018
+        norm.requires_grad_(False)
+
+
 FREEZE = [
+    ("brackets forgotten", brackets_forgotten, ("have no say",)),
     ("requires_grad=False alone", freeze_gradients, ("have no say",)),
     ("gamma and beta still learn", freeze_statistics_only, ("requires_grad_(False) for both",)),
     ("top level only", freeze_children, ("inside blocks",)),
@@ -454,9 +461,9 @@ ESTIMATES = [
     ("momentum of a quarter", estimate(momentum=0.25), ("with momentum 0.25",)),
     ("momentum 0", estimate(momentum=0), ("nothing moves",)),
     ("momentum 0.3", estimate(momentum=0.3), ("with momentum 0.3",)),
-    ("five rounds after a reset", in_many_rounds(5), ("rounds through",)),
-    ("20 rounds after a reset", in_many_rounds(20), ("rounds through",)),
-    ("100 rounds, no reset", in_many_rounds(100, reset=False), ("rounds through",)),
+    ("five rounds after a reset", in_many_rounds(5), ("further rounds",)),
+    ("20 rounds after a reset", in_many_rounds(20), ("further rounds",)),
+    ("100 rounds, no reset", in_many_rounds(100, reset=False), ("further rounds",)),
     ("behind stale norms", estimate_behind_stale_norms, ("as long as the first one",)),
     ("momentum of a half", estimate(momentum=0.5), ("with momentum 0.5",)),
     (
@@ -559,7 +566,13 @@ def shuffled_to_none(images, labels, size):
     return [(images[k], labels[k]) for k in order.split(size)]
 
 
+def permutation_too_short(images, labels, size):
+    order = torch.randperm(size)
+    return list(zip(images[order].split(size), labels[order].split(size), strict=True))
+
+
 MIXED = [
+    ("permutation too short", permutation_too_short, ("is the permutation too short",)),
     ("turned", turned, ("stay among their like",)),
     ("mixed in halves", mixed_in_halves, ("stay among their like",)),
     ("indices", indices, ("are these the indices",)),
@@ -674,7 +687,12 @@ def shared(images, labels, size):
     return [(images[k], labels[k]) for k in parts if len(k) > 1]
 
 
+def more_than_two(images, labels, size):
+    return [pair for pair in in_order(images, labels, size) if len(pair[0]) > 2]
+
+
 ONE = [
+    ("more than two", more_than_two, ("a condition too strict",)),
     ("joined and kept", joined_and_kept, ("leaves the list",)),
     ("for an odd number alone", one_less_if_odd, ("Drop a left-over",)),
     ("stacked", stacked, ("torch.cat joins parts",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -107,6 +108,43 @@ def of_the_images(network, batches):
     network.norm.running_mean.copy_(torch.cat(batches).mean((0, 2, 3)))
 
 
+def star(x, axes, eps):
+    return x - x.mean(*axes, keepdim=True)
+
+
+def by_numpy(x, axes, eps):
+    return x - np.mean(x, axis=axes, keepdims=True)
+
+
+def over_all_but_the_first(x, gamma, beta, eps=1e-5):
+    return F.layer_norm(x, x.shape[1:], gamma, beta, eps)
+
+
+class WeightWithoutSelf(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        return F.layer_norm(x, weight.shape, weight)  # noqa: F821
+
+
+class EpsNotKept(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, eps)  # noqa: F821
+
+
+class NoEps(EpsNotKept):
+    def __init__(self, shape):
+        super().__init__(shape)
+
+
+def without_no_grad(network, state, order):
+    network.load_state_dict(state)
+    network.conv.weight[:] = network.conv.weight[order]
+
+
 LOSS = ("first an object",)
 ESTIMATE = checks.check_re_estimated_statistics
 STILL = checks.check_still_frozen
@@ -121,6 +159,15 @@ ERRORS = [
     Mutant("class for object", STILL, train_epoch(lambda z, y: nn.CrossEntropyLoss(z, y)), LOSS),
     Mutant("a loss as number", STILL, train_epoch(lambda z, y: z.mean().item()), ("a number st",)),
     Mutant("statistics of images", ESTIMATE, of_the_images, ("Print both .shape",)),
+    Mutant("a list of batches", ESTIMATE, lambda n, batches: n(batches), ("loop over it",)),
+    Mutant("star", checks.check_normalise, star, ("the star takes",)),
+    Mutant("NumPy's mean", checks.check_normalise, by_numpy, ("not np.mean",)),
+    Mutant("all but N", checks.check_token_norm, over_all_but_the_first, ("x.shape[-1:]",)),
+    Mutant("all but N", checks.check_channel_norm, over_all_but_the_first, ("permute back",)),
+    Mutant("no self", checks.check_layer_norm, WeightWithoutSelf, ("is self. missing",)),
+    Mutant("eps not kept", checks.check_layer_norm, EpsNotKept, ("self.eps = eps",)),
+    Mutant("no eps", checks.check_layer_norm, NoEps, ("keep the stub's arguments",)),
+    Mutant("no_grad missing", checks.check_channels_in_order, without_no_grad, ("no_grad()",)),
     Mutant("math.sqrt", BATCH, root_of_numbers, ("work on whole tensors",)),
     Mutant("times forgotten", BATCH, times_missing, ("is a * missing",)),
     Mutant("x.shape()", BATCH, shape_called, ("are used without them",)),

@@ -155,6 +155,26 @@ def beta_in_the_fraction(x, gamma, beta, eps=1e-5):
     return (gamma * (x - mean) + beta) / torch.sqrt(variance + eps)
 
 
+def gamma_on_x_alone(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    gamma, beta = gamma.view(1, -1, 1, 1), beta.view(1, -1, 1, 1)
+    return (gamma * x - mean) / torch.sqrt(variance + eps) + beta
+
+
+def beta_in_the_brackets(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    gamma, beta = gamma.view(1, -1, 1, 1), beta.view(1, -1, 1, 1)
+    return gamma * (x - mean + beta) / torch.sqrt(variance + eps)
+
+
+def affine_as_running(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, gamma, beta, training=True, eps=eps)
+
+
+def eps_for_momentum(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, gamma, beta, True, eps)
+
+
 def eps_at_the_end(x, gamma, beta, eps=1e-5):
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
     return affine((x - mean) / variance.sqrt(), gamma, beta, 1) + eps
@@ -532,6 +552,10 @@ FUNCTIONS = [
     Mutant("no permute", checks.check_channel_norm, last_axes, ("over the last axes",)),
     Mutant("RMSNorm", checks.check_token_norm, rms_and_beta, ("that is RMSNorm",)),
     Mutant("beta in the fraction", BATCH, beta_in_the_fraction, ("beta is divided",)),
+    Mutant("gamma on x alone", BATCH, gamma_on_x_alone, ("before the mean is subtracted",)),
+    Mutant("beta in the brackets", BATCH, beta_in_the_brackets, ("in the brackets with",)),
+    Mutant("affine as running", BATCH, affine_as_running, ("not used",)),
+    Mutant("eps for momentum", BATCH, eps_for_momentum, ("fixed at 1e-5",)),
     Mutant("eps at the end", BATCH, eps_at_the_end, ("to the quotient",)),
     Mutant(
         "squares divided by N",
@@ -755,6 +779,7 @@ def backward(change="", axes=(0, 2, 3)):
             "sum in x̂ · …": lambda: (g - first - second * (g.numel() / len(gamma[0]))) / root,
             "mean path averaged": lambda: (g - first / (g.numel() / len(gamma[0])) - second) / root,
             "inner x": lambda: (g - first - x_hat * mean(g * x / root)) / root,
+            "x inside": lambda: (g - first - x_hat * mean(g * x)) / root,
             "outer x": lambda: (g - first - x / root * mean(g * x_hat)) / root,
             "bare variance": lambda: (g - first - second) / variance,
             "bare root": lambda: (g - first - second) / variance.sqrt(),
@@ -782,6 +807,7 @@ def backward(change="", axes=(0, 2, 3)):
 
 
 GRADIENTS = [
+    ("x inside", ("stands x where",)),
     ("both constant", ("pass for constants",)),
     ("no mean", ("path through the mean is missing",)),
     ("no variance", ("path through the variance is missing",)),

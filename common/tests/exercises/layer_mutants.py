@@ -691,6 +691,12 @@ class OldIsLost(RightBatchNorm):
         return self.momentum * new
 
 
+class AboutRunningMean(RightBatchNorm):
+    def statistics(self, x):
+        centred = x - self.running_mean.view(1, -1, 1, 1)
+        return x.mean((0, 2, 3)), centred.square().mean((0, 2, 3))
+
+
 class MovesTwice(RightBatchNorm):
     def update(self, mean, variance, size):
         super().update(mean, variance, size)
@@ -837,6 +843,7 @@ BATCH_NORMS = [
     ("new value not scaled", NewNotScaled, ("the new value must be scaled",)),
     ("wrong sign in the update", WrongSignInUpdate, ("the sign is wrong",)),
     ("old value lost", OldIsLost, ("the old value is lost",)),
+    ("about running_mean", AboutRunningMean, ("around running_mean",)),
     ("moves twice", MovesTwice, ("moves twice",)),
     ("root taken twice in eval", RootTwice, ("root twice",)),
     ("no super().__init__()", NoSuperInit, ("comes first in __init__",)),
