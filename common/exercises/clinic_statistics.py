@@ -203,6 +203,11 @@ def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
             "momentum=None divides by all batches a norm has ever counted, num_batches_tracked: "
             "norm.reset_running_stats() sets that back to 0, too."
         )
+    if alike((got,), (means.sum(0) / (len(means) + 1),)):
+        return (
+            "the start, 0 and 1, counts like one more batch: the first batch has the momentum 1, "
+            "the next ½, then ⅓. momentum=None does that."
+        )
     every = range(len(means))
     for number in range(2, len(means)):
         for some in itertools.combinations(every, number):

@@ -410,17 +410,24 @@ def in_many_rounds(rounds, reset=True):
     return re_estimate
 
 
-@torch.no_grad()
-def estimate_by_its_own_count(network, batches):
-    network.train()
-    momenta = [(norm, norm.momentum) for norm in norms(network)]
-    for k, x in enumerate(batches):
+def estimate_by_count(first):
+    """With the momenta 1 / first, 1 / (first + 1) and so on."""
+
+    @torch.no_grad()
+    def re_estimate(network, batches):
+        network.train()
+        momenta = [(norm, norm.momentum) for norm in norms(network)]
         for norm, _ in momenta:
-            norm.momentum = 1 / (k + 1)
-        network(x)
-    for norm, momentum in momenta:
-        norm.momentum = momentum
-    network.eval()
+            norm.reset_running_stats()
+        for k, x in enumerate(batches, first):
+            for norm, _ in momenta:
+                norm.momentum = 1 / k
+            network(x)
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+        network.eval()
+
+    return re_estimate
 
 
 @torch.no_grad()
@@ -460,6 +467,7 @@ ESTIMATES = [
     ),
     ("momentum of a quarter", estimate(momentum=0.25), ("with momentum 0.25",)),
     ("momentum 0", estimate(momentum=0), ("nothing moves",)),
+    ("counted from 2", estimate_by_count(2), ("like one more batch",)),
     ("momentum 0.3", estimate(momentum=0.3), ("with momentum 0.3",)),
     ("five rounds after a reset", in_many_rounds(5), ("further rounds",)),
     ("20 rounds after a reset", in_many_rounds(20), ("further rounds",)),
@@ -894,7 +902,7 @@ REPAIRED = [
     Variant("repaired", checks.check_re_estimated_statistics, estimate()),
     Variant("one batch", checks.check_re_estimated_statistics, estimate_in_one_batch),
     Variant("hooks", checks.check_re_estimated_statistics, estimate_with_hooks),
-    Variant("own count", checks.check_re_estimated_statistics, estimate_by_its_own_count),
+    Variant("own count", checks.check_re_estimated_statistics, estimate_by_count(1)),
     Variant("repaired", checks.check_mixed_batches, mixed),
     Variant("DataLoader", checks.check_mixed_batches, by_loader),
     Variant("joined", checks.check_no_batch_of_one, joined),
