@@ -536,13 +536,7 @@ def tables(options: argparse.Namespace) -> int:
     if results.left_out:
         print(f"Left out, for git does not know them yet: {len(results.left_out)} runs.")
     stale = reports.update(results, check=options.check)
-    if not stale:
-        print("All pages are up to date.")
-    elif options.check:
-        print(f"Out of date: {', '.join(stale)}. Run: python -m common tables", file=sys.stderr)
-    else:
-        print(f"Written: {', '.join(stale)}")
-    return 1 if stale and options.check else 0
+    return _brought_up_to_date(stale, options.check, "pages", "tables")
 
 
 def notebooks(options: argparse.Namespace) -> int:
@@ -551,14 +545,19 @@ def notebooks(options: argparse.Namespace) -> int:
     from common.settings import ROOT
 
     stale = reports.bring_into_form(check=options.check)
-    names = ", ".join(path.relative_to(ROOT).as_posix() for path in stale)
+    names = [path.relative_to(ROOT).as_posix() for path in stale]
+    return _brought_up_to_date(names, options.check, "notebooks", "notebooks")
+
+
+def _brought_up_to_date(stale: Sequence[str], check: bool, what: str, command: str) -> int:
+    """Say which files were written, or would have to be; the exit status."""
     if not stale:
-        print("All notebooks are in form.")
-    elif options.check:
-        print(f"Not in form: {names}. Run: python -m common notebooks", file=sys.stderr)
+        print(f"All {what} are up to date.")
+    elif check:
+        print(f"Out of date: {', '.join(stale)}. Run: python -m common {command}", file=sys.stderr)
     else:
-        print(f"Written: {names}")
-    return 1 if stale and options.check else 0
+        print(f"Written: {', '.join(stale)}")
+    return 1 if stale and check else 0
 
 
 def figures(options: argparse.Namespace) -> None:

@@ -64,9 +64,9 @@ def _page(found: Mapping[str, laboratory.Kept]) -> str:
         "interval (Welch). *Holds*: it is above the smallest that matters (0.5 points unless said "
         "otherwise). *Does not hold*: it is below. *Not decided by this data*: else. Where a study "
         "makes several comparisons, a verdict must also pass by Holm's correction; the interval "
-        "shown is that of one comparison alone. The rules stood before the runs, in "
-        "`common/experiments/laboratory/studies/`. *Proven*: by a formula or an equality, in the "
-        "test named.",
+        "shown is that of one comparison alone. The rules stood before the runs, unless a row says "
+        "otherwise, in `common/experiments/laboratory/studies/`. *Proven*: by a formula or an "
+        "equality, in the test named.",
         markdown(("What is said", "Heard from", "What was measured", "Verdict", "In the lessons",
                   "Do it again"), rows),
         "## The studies",
