@@ -8,6 +8,7 @@ can, a saved notebook keeps the last line as it is, and a screen reader reads it
 
 from __future__ import annotations
 
+import html
 import io
 import sys
 import time
@@ -69,6 +70,25 @@ def steps(things: Sequence[T], name: str) -> Iterator[T]:
         for thing in things:
             yield thing
             it.update()
+
+
+class Folded:
+    """A long table of text: in a notebook its first ``lines``, the rest behind a click.
+
+    Where there is no HTML, as in a terminal, the whole of it.
+    """
+
+    def __init__(self, text: object, lines: int = 8) -> None:
+        self.text, self.lines = str(text), lines
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        rows = html.escape(self.text).split("\n")
+        shown, rest = ("\n".join(part) for part in (rows[: self.lines], rows[self.lines :]))
+        more = f"<details><summary>{len(rows) - self.lines} more lines</summary>"
+        return f"<pre>{shown}</pre>" + (f"{more}<pre>{rest}</pre></details>" if rest else "")
 
 
 class _Cell:

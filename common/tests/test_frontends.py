@@ -116,3 +116,15 @@ def test_runs_one_after_the_other_leave_one_line(notebook):
     assert line.startswith("3 of 3: ")
     assert "G = 4 52.0" in line
     assert gone == ""
+
+
+def test_a_long_table_is_folded_and_lost_nowhere():
+    rows = [f"<row {number}>" for number in range(10)]
+    table = frontends.Folded("\n".join(rows), lines=3)
+    shown, folded = table._repr_html_().split("<details>")
+    assert "&lt;row 2&gt;" in shown
+    assert "row 3" not in shown
+    assert "7 more lines" in folded
+    assert "&lt;row 9&gt;" in folded
+    assert repr(table) == "\n".join(rows)
+    assert "<details>" not in frontends.Folded("one\ntwo")._repr_html_()

@@ -123,6 +123,18 @@ class Recipe:
         sizes = (self.size(epoch) or full for epoch in range(1, self.epochs + 1))
         return [(min(size, full) / full) ** 2 for size in sizes]
 
+    def in_force(self) -> dict[str, Any]:
+        """What is on and plays a part: nothing that is off, or only read by another optimiser."""
+        idle = {
+            "nesterov": self.optimiser != "sgd",
+            "momentum": self.optimiser not in {"sgd", "muon"},
+            "side_learning_rate": self.optimiser != "muon",
+            "warmup": not self.schedule.startswith("one-cycle"),
+            "patience": self.schedule != "plateau",
+            "augmentation": self.augmentation == "basic",
+        }
+        return {n: v for n, v in vars(self).items() if not idle.get(n) and v not in (0, False, ())}
+
     def shortened(self) -> Recipe:
         """The same recipe for quick mode: two epochs, the last in full, and small batches."""
         epochs = min(self.epochs, 2)

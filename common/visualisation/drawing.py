@@ -192,7 +192,8 @@ def plain(text: object) -> str:
 
 
 def heading(dataset: str, words: str) -> str:
-    """A figure's title: the data set first, then what is shown."""
+    """A figure's title: the data set first, in short, then what is shown."""
+    dataset = dataset.replace("(JPEG copy)", "(JPEG)")  # said in full where the images are loaded
     return f"{dataset}: {words}" if dataset else words[:1].upper() + words[1:]
 
 

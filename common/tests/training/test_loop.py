@@ -390,3 +390,13 @@ def test_the_one_cycle_rises_then_falls_to_zero():
     assert factors[20] == max(factors) == pytest.approx(1.0)
     assert factors[100] == pytest.approx(0.0)
     assert factors == sorted(factors[:21]) + sorted(factors[21:], reverse=True)
+
+
+def test_a_recipe_tells_what_is_on_and_plays_a_part():
+    muon = Recipe(optimiser="muon", schedule="one-cycle", weight_decay=0).in_force()
+    assert {"momentum", "side_learning_rate", "warmup", "seed", "flip"} <= muon.keys()
+    assert muon.keys().isdisjoint({"nesterov", "patience", "weight_decay", "sizes", "average"})
+    sgd = Recipe(optimiser="sgd", schedule="plateau", augmentation="randaugment", sizes=(16,))
+    assert {"nesterov", "momentum", "patience", "augmentation", "sizes"} <= sgd.in_force().keys()
+    assert sgd.in_force().keys().isdisjoint({"side_learning_rate", "warmup"})
+    assert "momentum" not in Recipe(optimiser="adam").in_force()
