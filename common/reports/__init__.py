@@ -4,11 +4,13 @@
 ``network_tables.py``, ``race_table.py`` and ``search_tables.py`` make Markdown of them with the
 pieces of ``cells.py``, ``console.py`` a table for the terminal, ``speed.py`` the benchmark's
 report, ``studies.py`` that of a study. ``pages.py`` fills the pages, ``court.py`` writes the one on
-the claims, and ``figures.py`` draws what they show. ``notebooks.py`` brings the notebooks into the
+the claims, whose rows ``court_rows.py`` shows in notebooks, and ``figures.py`` draws what they
+show. ``notebooks.py`` brings the notebooks into the
 form that Jupyter gives them.
 """
 
 from common.reports.console import comparison_table, conclusion
+from common.reports.court_rows import CourtRows, court_rows
 from common.reports.field_tables import field_report
 from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
@@ -18,11 +20,13 @@ from common.reports.speed import report, save_benchmark
 from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
 
 __all__ = [
+    "CourtRows",
     "Results",
     "ShippedStudy",
     "bring_into_form",
     "comparison_table",
     "conclusion",
+    "court_rows",
     "draw",
     "draw_comparison",
     "draw_study",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.experiments import laboratory
 from common.reports.cells import DASH, markdown, number_words
+from common.reports.court_rows import rows_of
 from common.reports.kept import Results
 from common.settings import LESSONS
 
@@ -53,7 +54,7 @@ def _page(found: Mapping[str, laboratory.Kept]) -> str:
     verdicts = {name: laboratory.judge(found[name]) for name in found}
     rows, rules = [], []
     for claim in laboratory.CLAIMS:
-        rows += _rows(claim, found, verdicts)
+        rows += _rows(claim, verdicts)
     for study in laboratory.STUDIES.values():
         runs = _runs_words(found.get(study.name))
         rules.append((f"`{study.name}`", study.question, *map(str, study.setting.values()), runs))
@@ -94,32 +95,18 @@ def _runs_words(result: laboratory.Kept | None) -> str:
 
 
 def _rows(
-    claim: laboratory.Claim,
-    found: Mapping[str, laboratory.Kept],
-    verdicts: Mapping[str, list[laboratory.Verdict]],
+    claim: laboratory.Claim, verdicts: Mapping[str, Sequence[laboratory.Verdict]]
 ) -> list[tuple[str, ...]]:
-    """One row for a proof, or for what cannot be tested; else one a comparison."""
-    said = claim.said, claim.heard
-    if claim.proof:
-        again = f"`pytest {claim.test.partition('::')[0]} -k {claim.test.partition('::')[2]}`"
-        return [(*said, claim.proof, f"proven: {claim.proven}", _lesson(claim), again)]
-    if claim.untestable:
-        return [(*said, DASH, f"not testable as put: {claim.untestable}", _lesson(claim), DASH)]
-    rows = []
-    for study in laboratory.STUDIES.values():
-        again = f"`python -m common study {study.name}`"
-        for contrast in study.contrasts:
-            if contrast.claim != claim.key:
-                continue
-            mine = [v for v in verdicts.get(study.name, ()) if v.contrast == contrast]
-            measured, word = contrast.words, laboratory.NOT_RUN
-            if mine and mine[0].seeds:
-                n = " and ".join(dict.fromkeys(map(str, mine[0].seeds)))
-                measured = f"{contrast.words}: **{mine[0].interval}** (n = {n})"
-                word = mine[0].sentence
-            rows.append((*said, measured, word, _lesson(claim), again))
-            said = ("″", "″")
-    return rows
+    """A line of the page for each of the claim's rows."""
+    lines, said = [], (claim.said, claim.heard)
+    for row in rows_of(claim, verdicts):
+        measured = row.measured + (f": **{row.effect}** (n = {row.seeds})" if row.seeds else "")
+        again = f"`python -m common study {row.study}`" if row.study else DASH
+        if claim.test:
+            again = f"`pytest {claim.test.partition('::')[0]} -k {claim.test.partition('::')[2]}`"
+        lines.append((*said, measured, row.verdict, _lesson(claim), again))
+        said = ("″", "″")
+    return lines
 
 
 def _lesson(claim: laboratory.Claim) -> str:
