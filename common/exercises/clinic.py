@@ -20,11 +20,12 @@ from common.exercises.verdict import Verdict, Wrong
 _RUNNING = ("running_mean", "running_var")
 
 
-def check_frozen_statistics(freeze: Callable) -> Verdict:
+def check_frozen_statistics(freeze: Callable, *, reveal: bool = True) -> Verdict:
     """Check `freeze(network)`, which makes the batch norms of a network stand still, in place.
 
     Afterwards the network, in train mode, is trained further: `BatchNorm2d` layers at any depth
     use their running statistics and keep them, their gamma and beta stay, all else still learns.
+    reveal=False, here and in the checks like it: the hint for the usual mistake is not told.
     """
 
     def trials(learner: Learner) -> None:
@@ -61,10 +62,11 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
             _step(network, x, y)
         _compare_states(network, before)
 
-    return treat(freeze, trials, "Right: gamma, beta and statistics stay, and the rest learns.")
+    success = "Right: gamma, beta and statistics stay, and the rest learns."
+    return treat(freeze, trials, success, "" if reveal else _FORWARD)
 
 
-def check_still_frozen(train_epoch: Callable) -> Verdict:
+def check_still_frozen(train_epoch: Callable, *, reveal: bool = True) -> Verdict:
     """Check `train_epoch(network, batches, optimiser)`, an epoch in which frozen norms stay frozen.
 
     batches: a list of (images (N, 3, 6, 6), labels (N,)). The network comes in eval mode, gamma
@@ -138,7 +140,8 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             )
         epoch.must_learn_the_labels()
 
-    return treat(train_epoch, trials, "Right: the norms stay frozen while the rest trains.")
+    success = "Right: the norms stay frozen while the rest trains."
+    return treat(train_epoch, trials, success, "" if reveal else _FORWARD)
 
 
 def _step(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:

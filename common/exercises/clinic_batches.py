@@ -9,8 +9,11 @@ import torch
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
+_OF_ONE_CLASS = "its mean and variance are those of one class"
+_NO_VARIANCE = "1 × 1 feature maps of one image leave nothing to take a variance of"
 
-def check_mixed_batches(make_batches: Callable) -> Verdict:
+
+def check_mixed_batches(make_batches: Callable, *, reveal: bool = True) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]` for images sorted by class.
 
     images (M, 3, 2, 2), labels (M,); M is a multiple of size. Each batch mixes classes, each image
@@ -30,7 +33,7 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
             if single is not None:
                 raise Wrong(
                     f"A batch of {len(single)} holds images of class {single[0]} alone.",
-                    "its mean and variance are those of one class. Mix the images, not the "
+                    f"{_OF_ONE_CLASS}. Mix the images, not the "
                     "finished batches: torch.randperm(len(images)), or shuffle=True.",
                 )
         if epochs[0] == epochs[1]:
@@ -48,10 +51,11 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
                 "their like: any image may come anywhere, torch.randperm(len(images)).",
             )
 
-    return treat(make_batches, trials, "Right: every batch is a sample of all classes.")
+    success = "Right: every batch is a sample of all classes."
+    return treat(make_batches, trials, success, "" if reveal else _OF_ONE_CLASS)
 
 
-def check_no_batch_of_one(make_batches: Callable) -> Verdict:
+def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]`, none of them of a single image.
 
     images (M, 3, 2, 2), labels (M,), for any M ≥ 2 and size ≥ 2. A left-over of less than a batch
@@ -73,7 +77,7 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                     )
                 raise Wrong(
                     f"{given} one batch holds a single image.",
-                    "1 × 1 feature maps of one image leave nothing to take a variance of. Drop a "
+                    f"{_NO_VARIANCE}. Drop a "
                     "left-over of one (drop_last) or let it join the batch before.",
                 )
             _must_be_pairs(batches, labels)
@@ -106,7 +110,7 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                 )
 
     success = "Right: no batch of one, whatever the number of images."
-    return treat(make_batches, trials, success)
+    return treat(make_batches, trials, success, "" if reveal else _NO_VARIANCE)
 
 
 def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,9 +16,10 @@ from common.exercises.ways import listed
 
 _TRACKED = 100  # batches that the stale statistics have seen
 _STALE = 20.0  # their mean, far from the batches'
+_STILL_COUNT = "the old statistics still count"
 
 
-def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
+def check_re_estimated_statistics(re_estimate: Callable, *, reveal: bool = True) -> Verdict:
     """Check `re_estimate(network, batches)`, which renews stale running statistics, in place.
 
     batches: a list of images (N, 3, 6, 6). Afterwards the running statistics are those of all
@@ -68,7 +69,8 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         if any(layer.training for layer in network.modules()):
             raise Wrong("The network is left in train mode.", "end with network.eval().")
 
-    return treat(re_estimate, trials, "Right: the statistics are those of the new images.")
+    success = "Right: the statistics are those of the new images."
+    return treat(re_estimate, trials, success, "" if reveal else _STILL_COUNT)
 
 
 def _compare_estimates(network: Network, batches: list[torch.Tensor], still: bool) -> None:
@@ -106,7 +108,7 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
         ),
         (
             averaged,
-            "the old statistics still count: with momentum 0.1 a few batches do not drown them. "
+            f"{_STILL_COUNT}: with momentum 0.1 a few batches do not drown them. "
             "norm.reset_running_stats() first, and momentum=None for an average of all batches.",
         ),
         (
