@@ -33,8 +33,10 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
         must_not_be_copied(network, learner(network), "freeze(network)")
         after = _state(network)
         if set(after) != set(before):
+            gone = ", ".join(sorted(set(before) - set(after)))
             raise Wrong(
-                "After freeze(network) the norms are no longer what they were.",
+                "After freeze(network) the norms are no longer what they were"
+                + (f": the state_dict lacks {gone}." if gone else "."),
                 "they are to stay, standing still: the weights behind them have learnt to live "
                 "with what they do.",
             )
@@ -115,10 +117,12 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             )
         epoch.must_step_with_gradients()
         _compare_states(network, before)
-        if len(dropout) != 3:
+        learnt_from = len(epoch.sent_back)  # a further call, for the accuracy, does no harm
+        if learnt_from != 3:
             raise Wrong(
-                f"3 batches were given, the network was called {_times(len(dropout))}.",
-                "one step a batch.",
+                f"3 batches were given, the network was called {_times(len(dropout))}, and "
+                f"{_times(learnt_from)} a loss went back to it.",
+                "one step a batch: for each one loss, one backward() and one step.",
             )
         steps = epoch.steps
         if not steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ class Backward:
     first: str = "right"  # g itself; or "missing", "averaged"
     size_in: str = ""  # the path that is multiplied by |S| or, with "/ ", divided once more
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
-    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times"
+    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times",
+    # "first alone"
     divide: str = "root"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
@@ -82,6 +84,8 @@ class Backward:
             "no": torch.ones_like(root),
             "times": 1 / root,
         }
+        if self.divide == "first alone":
+            return first / root + paths - first
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -183,6 +187,10 @@ _MISTAKES: list[Mistake] = [
         "you divide by sqrt(variance + eps) three times (the power −3/2): once. The power belongs "
         "to the derivative of the root alone, and is part of x̂ · mean(g · x̂).",
     ),
+    (
+        {"divide": "first alone"},
+        "g alone is divided by sqrt(variance + eps): all three paths are.",
+    ),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
     ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
@@ -281,6 +289,15 @@ class BatchNormGradient(Task):
             normal = (i.x - mean) / (variance + i.eps).sqrt()
             if alike(got, ((i.grad * normal).sum((0, 2, 3), keepdim=keep),)):
                 return "that is the gradient of gamma: asked for is the one of x."
+        return ""
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for a gradient that is nearly right; else ""."""
+        if alike(got, self.expected(i), rtol=5e-2, atol=5e-2):
+            return (
+                "nearly right, as a difference quotient is: the three paths, written out, give "
+                "all digits."
+            )
         return ""
 
     def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
