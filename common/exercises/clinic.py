@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from common.exercises.clinic_network import Network, labelled, must_not_be_copied
 from common.exercises.epoch import Epoch
+from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
@@ -209,6 +210,13 @@ def _must_be_frozen(network: Network, when: str) -> None:
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = f"with momentum=0 or track_running_stats=False {_OWN}"
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)
+        x = torch.linspace(-2, 3, 8 * norm.num_features).reshape(2, -1, 2, 2)
+        running = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        if not alike((norm(x),), (F.batch_norm(x, *running, eps=norm.eps),)):
+            raise Wrong(
+                f"{when} a norm no longer normalises with its running statistics.",
+                "its forward pass is to stay what it is, and norm.eval() is enough.",
+            )
 
 
 def _compare_states(network: Network, before: dict[str, torch.Tensor]) -> None:

@@ -60,7 +60,16 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
 
     def trials(learner: Learner) -> None:
         some = False  # whether there have been batches
-        for number, size in ((33, 8), (32, 8), (34, 8), (5, 8), (9, 4), (3, 2), (10, 3)):
+        for number, size in (
+            (33, 8),
+            (32, 8),
+            (34, 8),
+            (5, 8),
+            (9, 4),
+            (3, 2),
+            (10, 3),
+            (2, 2),
+        ):
             images, labels = _sorted_images(number)
             batches = _epoch(learner, images, labels, size)
             given = f"For {number} images in batches of {size}"

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from common.exercises.inputs import Inputs, alike
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
+from common.exercises.traces import factor
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Backward:
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
-    # that in one place: "inner not centred", "outer not centred"; or "inner x"
+    # that in one place: "inner not centred", "outer not centred"; or "inner x", "y" without beta
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -51,7 +52,7 @@ class Backward:
         on_mean = i.grad if self.gamma == "not mean" else on_paths
         on_variance = i.grad if self.gamma == "not variance" else on_paths
         x_hat = (i.x if self.standardised == "not centred" else i.x - mean) / root
-        inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
+        inner = {"centred": i.x - mean, "x": i.x, "y": gamma * x_hat}.get(self.standardised, x_hat)
         outer = i.x - mean if self.standardised == "inner only" else inner
         if self.standardised == "inner not centred":
             inner = i.x / root
@@ -223,6 +224,7 @@ _MISTAKES: list[Mistake] = [
         "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
     ),
     ({"standardised": "not centred"}, "in x̂ the mean is not subtracted: (x − mean) / sqrt(…)."),
+    ({"standardised": "y"}, "the path through the variance has y where x̂ belongs."),
     ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
 ]
 
@@ -292,13 +294,14 @@ class BatchNormGradient(Task):
         return ""
 
     def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
-        """The hint for a gradient that is nearly right; else ""."""
+        """The hint for a gradient that is nearly right, or but for a factor; else ""."""
         if alike(got, self.expected(i), rtol=5e-2, atol=5e-2):
             return (
                 "nearly right, as a difference quotient is: the three paths, written out, give "
                 "all digits."
             )
-        return ""
+        (right,) = self.expected(i)
+        return factor(got[0], right, "the gradient") if got[0].shape == right.shape else ""
 
     def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
         """Nothing: this is the backward pass itself."""

@@ -111,7 +111,7 @@ def rare_mistakes(layout: str) -> list[Mistake]:
         *half_wrong_sets(layout),
         *_cut_sets(layout),
         *_other_centres(layout),
-        *_of_a_part(layout),
+        *of_a_part(layout),
         *_averaged_first(layout),
     ]
 
@@ -130,19 +130,28 @@ def _other_centres(layout: str) -> Iterator[Mistake]:
             )
 
 
-def _of_a_part(layout: str) -> Iterator[Mistake]:
+def of_a_part(layout: str) -> Iterator[Mistake]:
     """Statistics of a part of S, as a loop or a slice that ends too early takes them."""
     right, letters = RIGHT_WAY[layout], _letters(layout)
     things = {"N": "image", "C": "channel", "C/G": "channel of each group"}
+    lengths = cut_channels(right.cut, torch.empty(LAYOUTS[layout].shape), Inputs.groups).shape
     for axis in right.axes:
-        thing = things.get(letters[axis], f"value along {letters[axis]}")
-        for part, words in (
+        letter, length = letters[axis], lengths[axis]
+        thing = things.get(letter, f"value along {letter}")
+        parts = [
             (slice(0, 1), f"the first {thing} alone"),
             (slice(-1, None), f"the last {thing} alone"),
             (slice(0, -1), f"all but the last {thing}"),
             (slice(1, None), f"all but the first {thing}"),
-        ):
-            hint = f"the statistics are those of {words}: S runs over all of {letters[axis]}."
+            (slice(0, None, 2), f"every second {thing}"),
+        ]
+        if length > 3:
+            parts += [
+                (slice(0, length // 2), f"the first half along {letter}"),
+                (slice(length // 2, None), f"the second half along {letter}"),
+            ]
+        for part, words in parts:
+            hint = f"the statistics are those of {words}: S runs over all of {letter}."
             yield {"taken": (axis, part)}, hint
 
 

@@ -10,11 +10,13 @@ from torch.nn import functional as F
 
 from common.exercises.inputs import Inputs, alike
 from common.exercises.mistakes import BIASED, INVERTED, REPLACED
+from common.exercises.traces import factor
 
 RUNNING = {"running_mean": 0.0, "running_var": 1.0}  # and how they start
 MOMENTUM = 0.3
 EPS = 0.1
 STEPS = 3  # before the first evaluation
+_IN_EVAL = "it is gamma · (x − running_mean) / sqrt(running_var + eps) + beta."
 
 
 def evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
@@ -199,12 +201,14 @@ def known_in_eval_mode(
             "running_mean and running_var are swapped in eval mode.",
         ),
         *(
-            (output, f"in eval mode {what}. As in training: gamma · (x − running_mean) / … + beta.")
+            (output, f"in eval mode {what}: {_IN_EVAL}")
             for output, what in (
                 ((i.x - old_mean) / root, "gamma and beta are not used"),
                 ((i.x - old_mean) / root * gamma, "beta is not added"),
                 ((i.x - old_mean) / root + beta, "gamma is not used"),
                 (i.x / root * gamma + beta, "running_mean is not subtracted"),
+                ((i.x + old_mean) / root * gamma + beta, "running_mean is added"),
+                ((i.x - old_mean) / (old_var + 2 * EPS).sqrt() * gamma + beta, "eps counts twice"),
             )
         ),
         (
@@ -227,15 +231,27 @@ def known_moves_in_eval_mode(name: str, before: torch.Tensor) -> list[tuple[torc
     return [(value, hint) for value in (before + EPS, before.sqrt(), (before + EPS).sqrt())]
 
 
-def other_momentum(name: str, got: torch.Tensor, old: torch.Tensor, x: torch.Tensor) -> str:
-    """The hint for a right step by another momentum; else ""."""
-    spread, centre = torch.var_mean(x, (0, 2, 3))
-    new = centre if name == "running_mean" else spread
-    moved = got - old
-    momentum = float((moved * (new - old)).sum() / (new - old).square().sum())
-    if not alike((moved,), (momentum * (new - old),)):
-        return ""
+def other_momentum(
+    name: str, got: dict[str, torch.Tensor], old: dict[str, torch.Tensor], x: torch.Tensor
+) -> str:
+    """The hint for a step by another momentum, or towards a multiple; else ""."""
+    # While running_mean is still 0, any factor looks like a momentum; running_var starts at 1.
+    names = [name] if old[name].any() else list(RUNNING)
+    found = [_momentum(one, got[one], old[one], x) for one in names]
+    if None in found or max(found) - min(found) > 1e-3:
+        spread, centre = torch.var_mean(x, (0, 2, 3))
+        towards = (got[name] - (1 - MOMENTUM) * old[name]) / MOMENTUM
+        what = f"what {name} moves towards"
+        return factor(towards, centre if name == "running_mean" else spread, what)
     return (
-        f"the momentum counts as {momentum:.3g} in this step, and is {MOMENTUM:g}: take "
+        f"the momentum counts as {found[0]:.3g} in this step, and is {MOMENTUM:g}: take "
         "self.momentum as it is, the same in every step."
     )
+
+
+def _momentum(name: str, got: torch.Tensor, old: torch.Tensor, x: torch.Tensor) -> float | None:
+    """The momentum by which a running statistic has moved; None if there is none."""
+    spread, centre = torch.var_mean(x, (0, 2, 3))
+    way = (centre if name == "running_mean" else spread) - old
+    momentum = float(((got - old) * way).sum() / way.square().sum())
+    return momentum if alike((got - old,), (momentum * way,)) else None

@@ -232,8 +232,8 @@ class _Life:
         for hint in hints[name]:
             if any(other.startswith(hint) for other in hints["running_var"]):
                 return hint
-        found = next(iter(hints[name]), "")
-        return found or other_momentum(name, getattr(self.layer, name), old[name], x)
+        got = {n: getattr(self.layer, n) for n in RUNNING}
+        return next(iter(hints[name]), "") or other_momentum(name, got, old, x)
 
     def evaluation(self, i: Inputs) -> None:
         """Outputs and gradients in eval mode, in which nothing moves."""

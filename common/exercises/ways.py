@@ -37,7 +37,7 @@ class Way:
         # variance · (1 + eps), "of the sum" before it is divided, "of the inverse" root
     )
     # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1, "repeated" if those
-    # of a group reach every G-th channel, "axis by axis"
+    # of a group reach every G-th channel, or "mean repeated", "variance repeated"; "axis by axis"
     order: str = "right"
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets", "least"
     # or "variance", "half" of it, "twice", "square", or "root twice", "no", "times", "range",
@@ -74,8 +74,10 @@ class Way:
             mean, variance = torch.zeros_like(mean), torch.ones_like(variance)
         if self.order == "first set":
             mean, variance = (t.flatten()[0].expand_as(t) for t in (mean, variance))
-        if self.order == "repeated":
-            mean, variance = (_repeated(t, values) for t in (mean, variance))
+        if self.order in ("repeated", "mean repeated"):
+            mean = _repeated(mean, values)
+        if self.order in ("repeated", "variance repeated"):
+            variance = _repeated(variance, values)
         return (variance, mean) if self.order == "swapped" else (mean, variance)
 
     def _variance(self, values: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,8 @@ class Normalised(Task):
         ]
         if self.layout == "group":
             lone += [
-                ({"order": "repeated", "variance": variance}, mistakes.REPEATED)
+                ({"order": order, "variance": variance}, mistakes.REPEATED)
+                for order in ("repeated", "mean repeated", "variance repeated")
                 for variance in ("centred", "around repeated")
             ]
         if len(self.right_way.axes) > 1:
@@ -343,4 +344,5 @@ class RootMeanSquare(Normalised):
                     ("root times root |S|", "multiplied", "'s root"),
                 )
             ),
+            *other_sets.of_a_part("tokens"),
         ]

@@ -22,6 +22,12 @@ def without_running_statistics(network):
         norm.running_mean = norm.running_var = None
 
 
+def frozen_out_of_the_way(network):
+    for norm in norms(network):
+        norm.eval().requires_grad_(False)
+        norm.forward = lambda x: x
+
+
 def accuracy_on_the_way(network, batches, optimiser):
     network.train()
     for norm in norms(network):
@@ -72,6 +78,11 @@ def first_batch_dropped(images, labels, size):
     return batches[1:] if len(batches[-1][0]) == 1 else batches
 
 
+def none_of_two(images, labels, size):
+    n = len(images) - 2
+    return [(images[k : k + size], labels[k : k + size]) for k in range(0, n, size)]
+
+
 def loaded_by_other_names(network, state, order):
     network.load_state_dict({f"module.{k}": v for k, v in state.items()}, strict=False)
 
@@ -86,6 +97,12 @@ HALF_REPAIRED: list[Mutant] = [
         checks.check_frozen_statistics,
         without_running_statistics,
         ("they are to stay",),
+    ),
+    Mutant(
+        "forward replaced",
+        checks.check_frozen_statistics,
+        frozen_out_of_the_way,
+        ("forward pass is to stay",),
     ),
     Mutant(
         "outputs detached",
@@ -108,6 +125,9 @@ HALF_REPAIRED: list[Mutant] = [
         checks.check_no_batch_of_one,
         first_batch_dropped,
         ("the last in the list",),
+    ),
+    Mutant(
+        "two images too few", checks.check_no_batch_of_one, none_of_two, ("a condition too strict",)
     ),
     Mutant("other names", LOADED, loaded_by_other_names, NOT_LOADED),
     Mutant("a copy loaded", LOADED, loaded_into_a_copy, NOT_LOADED),

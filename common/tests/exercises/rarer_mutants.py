@@ -41,10 +41,17 @@ def to_other_channels(statistic, x):
     return statistic.repeat(1, x.shape[1] // statistic.shape[1])[:, :, None, None]
 
 
-def repeated_statistics(x, groups, gamma, beta, eps=1e-5):
-    variance, mean = torch.var_mean(x.reshape(len(x), groups, -1), 2, correction=0)
-    mean, variance = to_other_channels(mean, x), to_other_channels(variance, x)
-    return affine((x - mean) / torch.sqrt(variance + eps), gamma, beta, groups)
+def to_own_channels(statistic, x):
+    return statistic.repeat_interleave(x.shape[1] // statistic.shape[1], 1)[:, :, None, None]
+
+
+def handed_out(mean_by, variance_by):
+    def answer(x, groups, gamma, beta, eps=1e-5):
+        variance, mean = torch.var_mean(x.reshape(len(x), groups, -1), 2, correction=0)
+        root = torch.sqrt(variance_by(variance, x) + eps)
+        return affine((x - mean_by(mean, x)) / root, gamma, beta, groups)
+
+    return answer
 
 
 def around_repeated_means(x, groups):
@@ -139,7 +146,7 @@ def gradient(way):
     def answer(x, grad_y, gamma, eps):
         variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
         root = (variance + eps).sqrt()
-        return way(gamma[:, None, None] * grad_y, (x - mean) / root, root)
+        return way(gamma[:, None, None] * grad_y, (x - mean) / root, root, gamma[:, None, None])
 
     return answer
 
@@ -148,8 +155,17 @@ def over_channels(values):
     return values.mean((0, 2, 3), keepdim=True)
 
 
-def only_g_is_divided(g, x_hat, root):
+def only_g_is_divided(g, x_hat, root, gamma):
     return g / root - over_channels(g) - x_hat * over_channels(g * x_hat)
+
+
+def y_for_x_hat(g, x_hat, root, gamma):
+    y = gamma * x_hat
+    return (g - over_channels(g) - y * over_channels(g * y)) / root
+
+
+def not_over_the_size(g, x_hat, root, gamma):
+    return g[:, 0].numel() * (g - over_channels(g) - x_hat * over_channels(g * x_hat)) / root
 
 
 def difference_quotient(x, grad_y, gamma, eps):
@@ -185,6 +201,11 @@ class MovedByEachImage(RightBatchNorm):
 class MovedByOneNumber(RightBatchNorm):
     def update(self, mean, variance, size):
         super().update(mean.mean().expand_as(mean), variance, size)
+
+
+class MovedBySums(RightBatchNorm):
+    def update(self, mean, variance, size):
+        super().update(5 * mean, variance, size)
 
 
 class ShrinkingMomentum(RightBatchNorm):
@@ -225,8 +246,20 @@ class NoMeanInEval(InEval):
         return affine(self.normalised(x, 0 * mean, variance), self.weight, self.bias, 1)
 
 
+class MeanAddedInEval(InEval):
+    def evaluated(self, x, mean, variance):
+        return affine(self.normalised(x, -mean, variance), self.weight, self.bias, 1)
+
+
+class EpsTwiceInEval(InEval):
+    def evaluated(self, x, mean, variance):
+        return affine(self.normalised(x, mean, variance + self.eps), self.weight, self.bias, 1)
+
+
 RARER: list[Mutant] = [
     Mutant("first image", BATCH, of_some_images(slice(0, 1)), ("the first image alone",)),
+    Mutant("half of the images", BATCH, of_some_images(slice(0, 2)), ("first half along N",)),
+    Mutant("every second image", BATCH, of_some_images(slice(0, None, 2)), ("every second image",)),
     Mutant("last image", BATCH, of_some_images(slice(-1, None)), ("the last image alone",)),
     Mutant("last image left out", BATCH, of_some_images(slice(0, -1)), ("all but the last",)),
     Mutant("first image left out", BATCH, of_some_images(slice(1, None)), ("all but the first",)),
@@ -236,7 +269,14 @@ RARER: list[Mutant] = [
     Mutant(
         "last channels left out", GROUP_STATISTICS, of_some_channels(slice(0, -1)), ("all but",)
     ),
-    Mutant("statistics repeated", GROUP, repeated_statistics, ("channels of another group",)),
+    *(
+        Mutant("statistics repeated", GROUP, handed_out(*by), ("channels of another group",))
+        for by in [
+            (to_other_channels, to_other_channels),
+            (to_own_channels, to_other_channels),
+            (to_other_channels, to_own_channels),
+        ]
+    ),
     Mutant("around repeated means", GROUP_STATISTICS, around_repeated_means, ("of another group",)),
     Mutant("parts joined along N", GROUP, joined_along_images, ("in the wrong places",)),
     Mutant("channels stacked along N", BATCH, stacked_along_images, ("axes are in another order",)),
@@ -286,15 +326,26 @@ RARER: list[Mutant] = [
             ),
         ]
     ),
-    Mutant("in float16", RMS, in_half, ("digits are lost",)),
+    Mutant("in float16", RMS, in_half, ("converted to float16",)),
+    *(
+        Mutant(
+            f"{function.__name__} first",
+            IMAGES,
+            lambda x, f=function: torch.var_mean(f(x), (1, 2, 3), correction=0)[::-1],
+            (f"goes through {function.__name__} first",),
+        )
+        for function in (torch.relu, torch.tanh)
+    ),
     Mutant("gamma before the norm", GROUP, gamma_before_the_norm, ("normalise first, and then",)),
     Mutant("gamma and beta repeated", BATCH, affine_repeated, ("mixes the channels",)),
     Mutant("own running statistics", BATCH, own_statistics_as_running, ("for constants",)),
-    Mutant(
-        "paths not divided",
-        checks.check_batch_norm_gradient,
-        gradient(only_g_is_divided),
-        ("g alone is divided",),
+    *(
+        Mutant(name, checks.check_batch_norm_gradient, gradient(way), words)
+        for name, way, words in [
+            ("paths not divided", only_g_is_divided, ("g alone is divided",)),
+            ("y for x̂", y_for_x_hat, ("has y where x̂ belongs",)),
+            ("not over |S|", not_over_the_size, ("gradient is 60 times",)),
+        ]
     ),
     Mutant(
         "difference quotient",
@@ -307,11 +358,14 @@ RARER: list[Mutant] = [
         for name, layer, words in [
             ("moved by each image", MovedByEachImage, ("once for each image",)),
             ("moved by one number", MovedByOneNumber, ("one number moves all",)),
+            ("moved by sums", MovedBySums, ("moves towards is 5 times",)),
             ("momentum shrinks", ShrinkingMomentum, ("momentum counts as",)),
             ("running_var in place", RootInPlace, ("changed in place (add_",)),
-            ("no beta in eval", NoBetaInEval, ("beta is not added. As in",)),
-            ("no gamma in eval", NoGammaInEval, ("gamma is not used. As in",)),
+            ("no beta in eval", NoBetaInEval, ("eval mode beta is not added",)),
+            ("no gamma in eval", NoGammaInEval, ("eval mode gamma is not used",)),
             ("no mean in eval", NoMeanInEval, ("running_mean is not subtracted",)),
+            ("mean added in eval", MeanAddedInEval, ("running_mean is added",)),
+            ("eps twice in eval", EpsTwiceInEval, ("eps counts twice",)),
         ]
     ),
     *(
