@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from common.exercises.clinic_network import Network, labelled, must_not_be_copied
 from common.exercises.epoch import Epoch
+from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
@@ -34,8 +35,10 @@ def check_frozen_statistics(freeze: Callable, *, reveal: bool = True) -> Verdict
         must_not_be_copied(network, learner(network), "freeze(network)")
         after = _state(network)
         if set(after) != set(before):
+            gone = ", ".join(sorted(set(before) - set(after)))
             raise Wrong(
-                "After freeze(network) the norms are no longer what they were.",
+                "After freeze(network) the norms are no longer what they were"
+                + (f": the state_dict lacks {gone}." if gone else "."),
                 "they are to stay, standing still: the weights behind them have learnt to live "
                 "with what they do.",
             )
@@ -117,10 +120,12 @@ def check_still_frozen(train_epoch: Callable, *, reveal: bool = True) -> Verdict
             )
         epoch.must_step_with_gradients()
         _compare_states(network, before)
-        if len(dropout) != 3:
+        learnt_from = len(epoch.sent_back)  # a further call, for the accuracy, does no harm
+        if learnt_from != 3:
             raise Wrong(
-                f"3 batches were given, the network was called {_times(len(dropout))}.",
-                "one step a batch.",
+                f"3 batches were given, the network was called {_times(len(dropout))}, and "
+                f"{_times(learnt_from)} a loss went back to it.",
+                "one step a batch: for each one loss, one backward() and one step.",
             )
         steps = epoch.steps
         if not steps:
@@ -208,6 +213,13 @@ def _must_be_frozen(network: Network, when: str) -> None:
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = f"with momentum=0 or track_running_stats=False {_OWN}"
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)
+        x = torch.linspace(-2, 3, 8 * norm.num_features).reshape(2, -1, 2, 2)
+        running = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        if not alike((norm(x),), (F.batch_norm(x, *running, eps=norm.eps),)):
+            raise Wrong(
+                f"{when} a norm no longer normalises with its running statistics.",
+                "its forward pass is to stay what it is, and norm.eval() is enough.",
+            )
 
 
 def _compare_states(network: Network, before: dict[str, torch.Tensor]) -> None:

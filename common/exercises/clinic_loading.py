@@ -98,7 +98,11 @@ def _compare_loaded(
         raise Wrong("The network's output is another one.", "is every tensor loaded?")
     inverse = [order.index(k) for k in range(len(order))]
     known = [
-        (state, "the channels are still in the order of the file: index with order."),
+        (
+            state,
+            "the channels are still in the order of the file: index with order, new = old[order], "
+            "and load that.",
+        ),
         (
             _reordered(state, inverse),
             "the order is used the wrong way round: channel k of the network is order[k] of the "
@@ -170,7 +174,12 @@ def _kinds(
             "overwritten while it was still needed",
             "read from state, or index all at once: new = old[order].",
         ),
-        (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
+        (
+            before,
+            "not loaded at all",
+            "hand it all to network.load_state_dict(…), that of the network handed over, and with "
+            "the names as they are: strict=False passes over any others.",
+        ),
         (state, "still in the order of the file", "these channels must follow, too."),
         (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),
         (_reordered(_reordered(state, order), order), "put in order twice", "once is enough."),
