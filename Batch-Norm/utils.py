@@ -85,27 +85,38 @@ def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int) 
 
 
 def backward_at(
-    net: nn.Module, layer: nn.BatchNorm2d, x: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The way back through one norm layer of ``net``, in train mode, for a batch and its labels.
+    net: nn.Module, layers: Sequence[nn.BatchNorm2d], x: torch.Tensor, y: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """The way back through norm layers of ``net``, in train mode, for a batch and its labels.
 
-    A row a channel, ``(C, |S|)`` each: the normalised values; the gradient of the loss by them,
-    which arrives; and the one by the layer's input, which goes on, times the deviation.
+    For each layer three tensors with a row a channel, ``(C, |S|)``: the normalised values; the
+    gradient of the loss by them, which arrives; and the one by the layer's input, which goes on,
+    times the deviation.
     """
-    seen: list[torch.Tensor] = []
-    hooks = (
-        layer.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].detach())),
-        layer.register_full_backward_hook(lambda _, below, above: seen.extend(above + below)),
-    )
+    seen: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
+    hooks = [
+        hook
+        for layer in layers
+        for hook in (
+            layer.register_forward_hook(lambda at, inputs, _: seen[at].append(inputs[0].detach())),
+            layer.register_full_backward_hook(
+                lambda at, *grads: seen[at].extend(grads[1] + grads[0])
+            ),
+        )
+    ]
     try:
         cross_entropy(net(x), y).backward()
     finally:
         for hook in hooks:
             hook.remove()
-    values, above, below = (part.transpose(0, 1).flatten(1) for part in seen)
-    variance, mean = torch.var_mean(values, 1, correction=0, keepdim=True)
-    deviation = (variance + layer.eps).sqrt()
-    return (values - mean) / deviation, layer.weight.detach()[:, None] * above, deviation * below
+    found = []
+    for layer, tensors in seen.items():
+        values, above, below = (part.transpose(0, 1).flatten(1) for part in tensors)
+        variance, mean = torch.var_mean(values, 1, correction=0, keepdim=True)
+        deviation = (variance + layer.eps).sqrt()
+        scaled = layer.weight.detach()[:, None] * above
+        found.append(((values - mean) / deviation, scaled, deviation * below))
+    return found
 
 
 def noise(

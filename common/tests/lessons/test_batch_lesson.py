@@ -72,7 +72,7 @@ def test_the_way_back_takes_mean_and_slope_away(utils, net):
     with torch.no_grad():
         net[1].weight.copy_(torch.tensor([0.5, -1.0, 2.0, 3.0]))
     x, y = torch.randn(6, 3, 8, 8), torch.arange(6) % 4
-    x_hat, above, below = utils.backward_at(net.train(), net[1], x, y)
+    ((x_hat, above, below),) = utils.backward_at(net.train(), [net[1]], x, y)
     assert x_hat.shape == above.shape == below.shape == (4, 6 * 6 * 6)
     line = above.mean(1, keepdim=True) + x_hat * (above * x_hat).mean(1, keepdim=True)
     assert line.abs().max() > 1e-4
