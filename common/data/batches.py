@@ -163,8 +163,12 @@ class Batches:
         return order, *offsets, mirrored
 
     def first(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch like any other, but not augmented: to try something out, always the same one."""
-        now = slice(self.batch_size)
+        """A batch like any other, but not augmented: to try something out, always the same one.
+
+        Drawn from all images: those of a folder come class by class.
+        """
+        order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(0))
+        now = order[: self.batch_size].to(self.images.device)
         return self.normalise(self.images[now]), self.labels[now]
 
     def augment(
