@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from model import NETWORKS
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from common.data import ImageData, Normaliser
 from common.experiments import trainer
@@ -16,9 +17,9 @@ from common.frontends import steps
 trained = trainer(NETWORKS)
 
 
-def norm_layers(net: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """The batch norm layers of ``net`` by name, from the input to the output."""
-    return {name: m for name, m in net.named_modules() if isinstance(m, nn.BatchNorm2d)}
+def norm_layers(net: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch norm layers of ``net``, from the input to the output."""
+    return [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def batch_mode(net: nn.Module) -> Iterator[None]:
     This is train mode for the norm layers alone, and nothing is learnt from it: the running
     statistics stay as they are. Afterwards each layer is in the mode it was in before.
     """
-    layers = norm_layers(net).values()
+    layers = norm_layers(net)
     before = [(layer.training, layer.momentum) for layer in layers]
     try:
         for layer in layers:
@@ -83,14 +84,51 @@ def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int) 
     return 100 * (outputs(net, x, batch_size).argmax(1) == y).float().mean().item()
 
 
-def noise(net: nn.Module, name: str, x: torch.Tensor, sizes: Sequence[int]) -> list[float]:
-    """How far the means of batches of each size scatter at the norm layer called ``name``.
+def backward_at(
+    net: nn.Module, layers: Sequence[nn.BatchNorm2d], x: torch.Tensor, y: torch.Tensor
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """The way back through norm layers of ``net``, in train mode, for a batch and its labels.
+
+    For each layer three tensors with a row a channel, ``(C, |S|)``: the normalised values; the
+    gradient of the loss by them, which arrives; and the one by the layer's input, which goes on,
+    times the deviation.
+    """
+    seen: dict[nn.Module, list[torch.Tensor]] = {layer: [] for layer in layers}
+    hooks = [
+        hook
+        for layer in layers
+        for hook in (
+            layer.register_forward_hook(lambda at, inputs, _: seen[at].append(inputs[0].detach())),
+            layer.register_full_backward_hook(
+                lambda at, *grads: seen[at].extend(grads[1] + grads[0])
+            ),
+        )
+    ]
+    try:
+        cross_entropy(net(x), y).backward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = []
+    for layer, tensors in seen.items():
+        values, above, below = (part.transpose(0, 1).flatten(1) for part in tensors)
+        variance, mean = torch.var_mean(values, 1, correction=0, keepdim=True)
+        deviation = (variance + layer.eps).sqrt()
+        scaled = layer.weight.detach()[:, None] * above
+        found.append(((values - mean) / deviation, scaled, deviation * below))
+    return found
+
+
+def noise(
+    net: nn.Module, layer: nn.BatchNorm2d, x: torch.Tensor, sizes: Sequence[int]
+) -> list[float]:
+    """How far the means of batches of each size scatter at one norm layer of ``net``.
 
     1,000 batches of each size are drawn from the images ``x``. The standard deviation of their
     means is taken in each channel of the layer's input, in units of the channel's own (running)
     standard deviation; the result is the average over the channels.
     """
-    layer, means = norm_layers(net)[name], []
+    means: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: means.append(inputs[0].mean((2, 3))))
     try:
         outputs(net, x, batch_size=256)

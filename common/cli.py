@@ -380,8 +380,8 @@ def _compare(
 ) -> list[History]:
     """The runs of a comparison, kept in ``folder``.
 
-    In the race one norm goes after the other, with all cores, unless ``--jobs`` says otherwise:
-    three runs on two cores, one at a time on each, would leave one idle for a third of the time.
+    In the race there is one run more at a time than cores, unless ``--jobs`` says otherwise: three
+    runs on two cores, one on each, would leave a core idle for a third of the time.
     """
     from common import experiments
 
@@ -390,7 +390,7 @@ def _compare(
     )
     side_by_side = _side_by_side(options)
     if race:
-        side_by_side["jobs"] = options.jobs or 1
+        side_by_side["jobs"] = options.jobs or experiments.race_jobs(options.device)
     return experiments.run_all(runs, folder, weights=not shipped, shipped=shipped, **side_by_side)
 
 

@@ -88,7 +88,9 @@ class Folded:
         rows = html.escape(self.text).split("\n")
         shown, rest = ("\n".join(part) for part in (rows[: self.lines], rows[self.lines :]))
         more = f"<details><summary>{len(rows) - self.lines} more lines</summary>"
-        return f"<pre>{shown}</pre>" + (f"{more}<pre>{rest}</pre></details>" if rest else "")
+        # Some pages that nbconvert makes would show it in letters of many widths.
+        pre = '<pre style="font-family: monospace">'
+        return f"{pre}{shown}</pre>" + (f"{more}{pre}{rest}</pre></details>" if rest else "")
 
 
 class _Cell:

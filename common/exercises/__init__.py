@@ -15,9 +15,10 @@ prints nothing of its own, and leaves PyTorch's random state and modes alone.
   norm, and its backward pass by hand
 - `layers`: what is asked of a layer's class; `running_statistics`: and of batch norm's
 - `predictions`: numbers to predict, and what the famous wrong answers give away
-- `mistakes`: the well-known mistakes with their hints, to be recognised on the same input; `ways`:
-  how they are computed; `search`: which of them, or which two, give the learner's result;
-  `running_mistakes`: those of running statistics; `traces`: what was done to right values
+- `mistakes`: the well-known mistakes with their hints, to be recognised on the same input;
+  `other_sets`: statistics over other values than those of S; `ways`: how all of them are computed;
+  `search`: which of them, or which two, give the learner's result; `running_mistakes`: those of
+  running statistics; `traces`: what was done to right values
 - `errors`: what an error in the learner's code usually means
 - `learner`: running the learner's code: prints once, a time limit, the line that failed
 - `inputs`: what answers are tried on, and comparing results; `devices`: a pretended device

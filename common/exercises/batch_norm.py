@@ -63,7 +63,12 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
         Number(
             "running_mean",
             running_mean,
-            {0.9 * mean: INVERTED, mean: REPLACED, 0.0: "it moves in every training step."},
+            {
+                0.9 * mean: INVERTED,
+                mean: REPLACED,
+                0.0: "it moves in every training step.",
+                0.01 * mean: "momentum is 0.1, not 0.01.",
+            },
             f"the mean of the batch first, then: {step}",
         ),
         Number(
@@ -80,6 +85,7 @@ def check_batch_norm_prediction(prediction: Callable) -> Verdict:
                 1.0: "it moves in every training step.",
                 0.9 + 0.1 * unbiased**0.5: "running_var takes the variance, not its root.",
                 0.9 + 0.1 * biased**0.5: "running_var takes the variance, not its root.",
+                0.9 + 0.1 * 20 / 5: "unbiased divides by |S| − 1, one less, not one more: 20 / 3.",
                 0.9 + 0.1 * 20: "the squared distances are summed: divide by |S| − 1.",
             },
             f"the variance of the batch first, then: {step}",

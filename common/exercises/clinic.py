@@ -14,17 +14,19 @@ from torch.nn import functional as F
 
 from common.exercises.clinic_network import Network, labelled, must_not_be_copied
 from common.exercises.epoch import Epoch
+from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
 _RUNNING = ("running_mean", "running_var")
 
 
-def check_frozen_statistics(freeze: Callable) -> Verdict:
+def check_frozen_statistics(freeze: Callable, *, reveal: bool = True) -> Verdict:
     """Check `freeze(network)`, which makes the batch norms of a network stand still, in place.
 
     Afterwards the network, in train mode, is trained further: `BatchNorm2d` layers at any depth
     use their running statistics and keep them, their gamma and beta stay, all else still learns.
+    reveal=False, here and in the checks like it: the hint for the usual mistake is not told.
     """
 
     def trials(learner: Learner) -> None:
@@ -33,8 +35,10 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
         must_not_be_copied(network, learner(network), "freeze(network)")
         after = _state(network)
         if set(after) != set(before):
+            gone = ", ".join(sorted(set(before) - set(after)))
             raise Wrong(
-                "After freeze(network) the norms are no longer what they were.",
+                "After freeze(network) the norms are no longer what they were"
+                + (f": the state_dict lacks {gone}." if gone else "."),
                 "they are to stay, standing still: the weights behind them have learnt to live "
                 "with what they do.",
             )
@@ -61,10 +65,11 @@ def check_frozen_statistics(freeze: Callable) -> Verdict:
             _step(network, x, y)
         _compare_states(network, before)
 
-    return treat(freeze, trials, "Right: gamma, beta and statistics stay, and the rest learns.")
+    success = "Right: gamma, beta and statistics stay, and the rest learns."
+    return treat(freeze, trials, success, "" if reveal else _FORWARD)
 
 
-def check_still_frozen(train_epoch: Callable) -> Verdict:
+def check_still_frozen(train_epoch: Callable, *, reveal: bool = True) -> Verdict:
     """Check `train_epoch(network, batches, optimiser)`, an epoch in which frozen norms stay frozen.
 
     batches: a list of (images (N, 3, 6, 6), labels (N,)). The network comes in eval mode, gamma
@@ -115,10 +120,12 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             )
         epoch.must_step_with_gradients()
         _compare_states(network, before)
-        if len(dropout) != 3:
+        learnt_from = len(epoch.sent_back)  # a further call, for the accuracy, does no harm
+        if learnt_from != 3:
             raise Wrong(
-                f"3 batches were given, the network was called {_times(len(dropout))}.",
-                "one step a batch.",
+                f"3 batches were given, the network was called {_times(len(dropout))}, and "
+                f"{_times(learnt_from)} a loss went back to it.",
+                "one step a batch: for each one loss, one backward() and one step.",
             )
         steps = epoch.steps
         if not steps:
@@ -138,7 +145,8 @@ def check_still_frozen(train_epoch: Callable) -> Verdict:
             )
         epoch.must_learn_the_labels()
 
-    return treat(train_epoch, trials, "Right: the norms stay frozen while the rest trains.")
+    success = "Right: the norms stay frozen while the rest trains."
+    return treat(train_epoch, trials, success, "" if reveal else _FORWARD)
 
 
 def _step(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -205,6 +213,13 @@ def _must_be_frozen(network: Network, when: str) -> None:
             if norm.momentum == 0 or not norm.track_running_stats:
                 hint = f"with momentum=0 or track_running_stats=False {_OWN}"
             raise Wrong(f"{when} a norm still normalises with the batch's statistics.", hint)
+        x = torch.linspace(-2, 3, 8 * norm.num_features).reshape(2, -1, 2, 2)
+        running = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        if not alike((norm(x),), (F.batch_norm(x, *running, eps=norm.eps),)):
+            raise Wrong(
+                f"{when} a norm no longer normalises with its running statistics.",
+                "its forward pass is to stay what it is, and norm.eval() is enough.",
+            )
 
 
 def _compare_states(network: Network, before: dict[str, torch.Tensor]) -> None:

@@ -9,8 +9,11 @@ import torch
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
+_OF_ONE_CLASS = "its mean and variance are those of one class"
+_NO_VARIANCE = "1 × 1 feature maps of one image leave nothing to take a variance of"
 
-def check_mixed_batches(make_batches: Callable) -> Verdict:
+
+def check_mixed_batches(make_batches: Callable, *, reveal: bool = True) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]` for images sorted by class.
 
     images (M, 3, 2, 2), labels (M,); M is a multiple of size. Each batch mixes classes, each image
@@ -30,7 +33,7 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
             if single is not None:
                 raise Wrong(
                     f"A batch of {len(single)} holds images of class {single[0]} alone.",
-                    "its mean and variance are those of one class. Mix the images, not the "
+                    f"{_OF_ONE_CLASS}. Mix the images, not the "
                     "finished batches: torch.randperm(len(images)), or shuffle=True.",
                 )
         if epochs[0] == epochs[1]:
@@ -48,10 +51,11 @@ def check_mixed_batches(make_batches: Callable) -> Verdict:
                 "their like: any image may come anywhere, torch.randperm(len(images)).",
             )
 
-    return treat(make_batches, trials, "Right: every batch is a sample of all classes.")
+    success = "Right: every batch is a sample of all classes."
+    return treat(make_batches, trials, success, "" if reveal else _OF_ONE_CLASS)
 
 
-def check_no_batch_of_one(make_batches: Callable) -> Verdict:
+def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Verdict:
     """Check `make_batches(images, labels, size) -> [(x, y), …]`, none of them of a single image.
 
     images (M, 3, 2, 2), labels (M,), for any M ≥ 2 and size ≥ 2. A left-over of less than a batch
@@ -60,7 +64,16 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
 
     def trials(learner: Learner) -> None:
         some = False  # whether there have been batches
-        for number, size in ((33, 8), (32, 8), (34, 8), (5, 8), (9, 4), (3, 2), (10, 3)):
+        for number, size in (
+            (33, 8),
+            (32, 8),
+            (34, 8),
+            (5, 8),
+            (9, 4),
+            (3, 2),
+            (10, 3),
+            (2, 2),
+        ):
             images, labels = _sorted_images(number)
             batches = _epoch(learner, images, labels, size)
             given = f"For {number} images in batches of {size}"
@@ -71,9 +84,14 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                         f"{given} one batch holds a single image, which is in another one as well.",
                         "what joins another batch leaves the list: .pop() takes it out.",
                     )
+                if number - sum(len(y) for _, y in batches) >= size:
+                    raise Wrong(
+                        f"{given} one batch holds a single image, and a whole one is missing.",
+                        "the left-over is the last in the list: batches.pop() or batches[:-1].",
+                    )
                 raise Wrong(
                     f"{given} one batch holds a single image.",
-                    "1 × 1 feature maps of one image leave nothing to take a variance of. Drop a "
+                    f"{_NO_VARIANCE}. Drop a "
                     "left-over of one (drop_last) or let it join the batch before.",
                 )
             _must_be_pairs(batches, labels)
@@ -106,14 +124,16 @@ def check_no_batch_of_one(make_batches: Callable) -> Verdict:
                 )
 
     success = "Right: no batch of one, whatever the number of images."
-    return treat(make_batches, trials, success)
+    return treat(make_batches, trials, success, "" if reveal else _NO_VARIANCE)
 
 
 def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images that hold their own number, from 1 on, and labels in ascending order."""
-    numbers = torch.arange(1, number + 1, dtype=torch.float32)
-    images = numbers.reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
-    return images.clone(), torch.arange(number) * 4 // number
+    """Images that hold their own number, from 1 on, and labels in ascending order.
+
+    Behind the point each pixel has its place, so that none can be moved unseen.
+    """
+    numbers = torch.arange(1, number + 1, dtype=torch.float32).reshape(-1, 1, 1, 1)
+    return numbers + torch.arange(12).reshape(3, 2, 2) / 16, torch.arange(number) * 4 // number
 
 
 def _epoch(
@@ -147,12 +167,22 @@ def _batches(given: object, images: torch.Tensor) -> list[tuple[list[int], list[
                     "the images come as they are: none is made up to fill a batch (zeros, means), "
                     "and none is changed.",
                 )
-        return [((x[:, 0, 0, 0] - 1).int().tolist(), y.tolist()) for x, y in pairs]
+            if x.shape[1:] != images.shape[1:] or bool((x != images[_numbers(x)]).any()):
+                raise Wrong(
+                    "A batch holds an image whose pixels are in another order.",
+                    "mix images, along axis 0 alone: no flip and no roll of an image itself, and "
+                    "indices stand first, images[order].",
+                )
+        return [(_numbers(x).tolist(), y.tolist()) for x, y in pairs]
     except (TypeError, ValueError, IndexError, AttributeError):
         raise Wrong(
             "Your function does not return pairs of tensors.",
             "a list of (images (N, 3, H, W), labels (N,)), or a DataLoader.",
         ) from None
+
+
+def _numbers(x: torch.Tensor) -> torch.Tensor:
+    return x[:, 0, 0, 0].long() - 1
 
 
 def _must_be_a_batch(x: torch.Tensor, y: torch.Tensor) -> None:

@@ -14,8 +14,10 @@ from common.exercises.inputs import alike
 from common.exercises.learner import Learner, treat
 from common.exercises.verdict import Verdict, Wrong
 
+_RUNNING = "running_mean and running_var have channels, too"
 
-def check_channels_in_order(load: Callable) -> Verdict:
+
+def check_channels_in_order(load: Callable, *, reveal: bool = True) -> Verdict:
     """Check `load(network, state, order)`, which loads weights whose channels are in another order.
 
     network: `network.conv` (4 channels out), `network.norm` (4 channels), `network.head` (a
@@ -38,7 +40,8 @@ def check_channels_in_order(load: Callable) -> Verdict:
         if any(not torch.equal(given[name], value) for name, value in state.items()):
             raise Wrong("The state handed over was changed.", "make a new dict of new tensors.")
 
-    return treat(load, trials, "Right: every tensor's channels are where they belong.")
+    success = "Right: every tensor's channels are where they belong."
+    return treat(load, trials, success, "" if reveal else _RUNNING)
 
 
 class _Crossed(nn.Module):
@@ -95,7 +98,11 @@ def _compare_loaded(
         raise Wrong("The network's output is another one.", "is every tensor loaded?")
     inverse = [order.index(k) for k in range(len(order))]
     known = [
-        (state, "the channels are still in the order of the file: index with order."),
+        (
+            state,
+            "the channels are still in the order of the file: index with order, new = old[order], "
+            "and load that.",
+        ),
         (
             _reordered(state, inverse),
             "the order is used the wrong way round: channel k of the network is order[k] of the "
@@ -103,7 +110,7 @@ def _compare_loaded(
         ),
         (
             _reordered(state, order, leave=("running",)),
-            "running_mean and running_var have channels, too: they must follow gamma and beta.",
+            f"{_RUNNING}: they must follow gamma and beta.",
         ),
         (
             _reordered(state, order, leave=("norm",)),
@@ -167,7 +174,12 @@ def _kinds(
             "overwritten while it was still needed",
             "read from state, or index all at once: new = old[order].",
         ),
-        (before, "not loaded at all", "hand it all to network.load_state_dict(…)."),
+        (
+            before,
+            "not loaded at all",
+            "hand it all to network.load_state_dict(…), that of the network handed over, and with "
+            "the names as they are: strict=False passes over any others.",
+        ),
         (state, "still in the order of the file", "these channels must follow, too."),
         (_reordered(state, inverse), "in the order the wrong way round", "new = old[order]."),
         (_reordered(_reordered(state, order), order), "put in order twice", "once is enough."),

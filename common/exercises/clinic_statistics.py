@@ -16,9 +16,11 @@ from common.exercises.ways import listed
 
 _TRACKED = 100  # batches that the stale statistics have seen
 _STALE = 20.0  # their mean, far from the batches'
+_STALE_SPREAD = 0.01  # their variance
+_STILL_COUNT = "the old statistics still count"
 
 
-def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
+def check_re_estimated_statistics(re_estimate: Callable, *, reveal: bool = True) -> Verdict:
     """Check `re_estimate(network, batches)`, which renews stale running statistics, in place.
 
     batches: a list of images (N, 3, 6, 6). Afterwards the running statistics are those of all
@@ -30,7 +32,7 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         network = Network()
         with torch.no_grad():
             for norm in network.norms:
-                norm.running_mean.fill_(_STALE), norm.running_var.fill_(0.01)
+                norm.running_mean.fill_(_STALE), norm.running_var.fill_(_STALE_SPREAD)
                 norm.num_batches_tracked.fill_(_TRACKED)
         batches = [x for x, _ in labelled(4, shifts=(-0.6, 0.0, 0.2, 0.8))]
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
@@ -68,7 +70,8 @@ def check_re_estimated_statistics(re_estimate: Callable) -> Verdict:
         if any(layer.training for layer in network.modules()):
             raise Wrong("The network is left in train mode.", "end with network.eval().")
 
-    return treat(re_estimate, trials, "Right: the statistics are those of the new images.")
+    success = "Right: the statistics are those of the new images."
+    return treat(re_estimate, trials, success, "" if reveal else _STILL_COUNT)
 
 
 def _compare_estimates(network: Network, batches: list[torch.Tensor], still: bool) -> None:
@@ -88,6 +91,7 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
         return bool(((got - mean).abs() < 0.05 * deviation).all())
 
     fits = _are_those_of(norm, inputs)
+    came_out = _scaled(means.mean(0), norm)
     deeper = network.block[1][0]
     if fits and any(_are_those_of(deeper, one) for one in _inside_the_block(network, inputs)):
         return
@@ -106,7 +110,7 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
         ),
         (
             averaged,
-            "the old statistics still count: with momentum 0.1 a few batches do not drown them. "
+            f"{_STILL_COUNT}: with momentum 0.1 a few batches do not drown them. "
             "norm.reset_running_stats() first, and momentum=None for an average of all batches.",
         ),
         (
@@ -120,6 +124,10 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
             "comes before the loop.",
         ),
         (means[0], "only the first batch counts: go on through all of them."),
+        *(
+            (mean, "these are statistics of what comes out of the norm: those of its input count.")
+            for mean in (came_out, norm.bias)
+        ),
         (
             torch.zeros_like(got),
             "they are those of a fresh layer, for nothing has moved them since the reset: run the "
@@ -138,11 +146,33 @@ def _compare_estimates(network: Network, batches: list[torch.Tensor], still: boo
     name, values, right = "running_mean", got, means.mean(0)
     if alike((values,), (right,)):
         name, values, right = "running_var", norm.running_var, variances.mean(0)
+        hint = _of_the_variance(values, inputs)
     at = int((values - right).abs().argmax())
     raise Wrong(
         f"At [{at}] the first {name} is {values[at]:.4g}, that of all images {right[at]:.4g}.",
-        hint or "the mean over all batches, and of the old statistics nothing.",
+        hint
+        or "asked for are the mean and the variance of what reaches the norm, over all batches, "
+        "and nothing of the old ones: print what you store beside x.mean((0, 2, 3)).",
     )
+
+
+def _scaled(mean: torch.Tensor, norm: torch.nn.BatchNorm2d) -> torch.Tensor:
+    """What the norm makes of a mean with its stale statistics."""
+    return (mean - _STALE) / (_STALE_SPREAD + norm.eps) ** 0.5 * norm.weight + norm.bias
+
+
+def _of_the_variance(got: torch.Tensor, inputs: list[torch.Tensor]) -> str:
+    """The hint for a wrong variance beside the right mean; else ""."""
+    for spread, whose in ((_STALE_SPREAD, "the old one"), (1.0, "that of a fresh layer")):
+        if alike((got,), (torch.full_like(got, spread),)):
+            return f"running_var is {whose}: it is renewed like running_mean."
+    single = torch.stack([image.var((1, 2)) for x in inputs for image in x]).mean(0)
+    if torch.allclose(got, single, rtol=1e-2):
+        return (
+            "that is the mean of the variances of single images: how far their means are apart is "
+            "lost. Run whole batches through, network(x)."
+        )
+    return ""
 
 
 def _are_those_of(norm: torch.nn.BatchNorm2d, inputs: list[torch.Tensor]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from common.exercises.inputs import Inputs, alike, as_tensors, difference, worst
 from common.exercises.search import explain
 from common.exercises.tasks import Results, Task
-from common.exercises.traces import wrong_places
+from common.exercises.traces import CHANGES, wrong_places
 from common.exercises.verdict import Wrong
 
 
@@ -37,9 +37,11 @@ def compare(
         or _changes(run, task, i, got)
         or noticed
         or task.otherwise(run, i, got)
+        or _of_changed_x(task, i, got, right)
         or next(filter(None, map(wrong_places, got, right)), "")
         or _not_a_number(got)
         or otherwise
+        or digits_lost(got, right)
     )
     for name, yours, mine in zip(task.names, got, right, strict=True):
         if yours.shape != mine.shape:
@@ -101,6 +103,27 @@ def _changes(run: Callable, task: Task, i: Inputs, got: Results) -> str:
     return (
         "the same input gives another result in each call: something is random, or is kept from "
         "one call to the next."
+    )
+
+
+def _of_changed_x(task: Task, i: Inputs, got: Results, right: Results) -> str:
+    """The hint for a right result of an x that a function was applied to; else ""."""
+    for function in CHANGES:
+        others = task.expected(replace(i, x=function(i.x)))
+        for yours, mine, other in zip(got, right, others, strict=True):
+            if not alike((yours,), (mine,)) and alike((yours,), (other,)):
+                return f"x goes through {function.__name__} first: take x as it is."
+    return ""
+
+
+def digits_lost(got: Results, right: Results) -> str:
+    """The hint for a result that is right to about three digits; else ""."""
+    # Half precision's relative rounding is 1e-3 at most; an unbiased variance differs by more.
+    if not alike(got, right, rtol=3e-3, atol=3e-3):
+        return ""
+    return (
+        "right to two or three digits: are values rounded on the way, or converted to float16 or "
+        "bfloat16 (.half(), .bfloat16())?"
     )
 
 

@@ -48,7 +48,13 @@ class Epoch:
         self.steps.append(gradient is None or last is None or alike((gradient,), (last,)))
 
     def must_step_with_gradients(self) -> None:
-        """Raise Wrong if gradients were computed, and gone at every step."""
+        """Raise Wrong if no step had a gradient."""
+        if self.steps and self.without == len(self.steps) and not self.sent_back:
+            raise Wrong(
+                "Nothing learns: no gradient has come back to the network's outputs.",
+                "loss.backward() goes back from a loss of the outputs themselves: is it called, "
+                "and is nothing detached on the way (.detach(), .data, .item(), no_grad)?",
+            )
         if self.steps and self.without == len(self.steps) and self.sent_back:
             raise Wrong(
                 "Nothing learns: at optimiser.step() there are no gradients.",

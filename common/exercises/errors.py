@@ -57,6 +57,11 @@ _ERRORS = [
     ),
     (("same device",), "wrong device: make new tensors where x lives, with device=x.device."),
     (
+        ("not differentiable with respect to argument",),
+        "PyTorch's function takes running_mean and running_var for constants: they cannot be the "
+        "batch's own, through which gradients flow. training=True lets it take these itself.",
+    ),
+    (
         ("same dtype", "expected scalar type", "dtypes to match"),
         "wrong dtype: make new tensors with dtype=x.dtype.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from common.exercises.inputs import Inputs, alike
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
+from common.exercises.traces import factor
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ class Backward:
     first: str = "right"  # g itself; or "missing", "averaged"
     size_in: str = ""  # the path that is multiplied by |S| or, with "/ ", divided once more
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
-    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times"
+    # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times",
+    # "first alone"
     divide: str = "root"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
-    # that in one place: "inner not centred", "outer not centred"; or "inner x"
+    # that in one place: "inner not centred", "outer not centred"; or "inner x", "y" without beta
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -49,7 +52,7 @@ class Backward:
         on_mean = i.grad if self.gamma == "not mean" else on_paths
         on_variance = i.grad if self.gamma == "not variance" else on_paths
         x_hat = (i.x if self.standardised == "not centred" else i.x - mean) / root
-        inner = {"centred": i.x - mean, "x": i.x}.get(self.standardised, x_hat)
+        inner = {"centred": i.x - mean, "x": i.x, "y": gamma * x_hat}.get(self.standardised, x_hat)
         outer = i.x - mean if self.standardised == "inner only" else inner
         if self.standardised == "inner not centred":
             inner = i.x / root
@@ -82,6 +85,8 @@ class Backward:
             "no": torch.ones_like(root),
             "times": 1 / root,
         }
+        if self.divide == "first alone":
+            return first / root + paths - first
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -183,6 +188,10 @@ _MISTAKES: list[Mistake] = [
         "you divide by sqrt(variance + eps) three times (the power −3/2): once. The power belongs "
         "to the derivative of the root alone, and is part of x̂ · mean(g · x̂).",
     ),
+    (
+        {"divide": "first alone"},
+        "g alone is divided by sqrt(variance + eps): all three paths are.",
+    ),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
     ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
@@ -215,6 +224,7 @@ _MISTAKES: list[Mistake] = [
         "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
     ),
     ({"standardised": "not centred"}, "in x̂ the mean is not subtracted: (x − mean) / sqrt(…)."),
+    ({"standardised": "y"}, "the path through the variance has y where x̂ belongs."),
     ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
 ]
 
@@ -282,6 +292,16 @@ class BatchNormGradient(Task):
             if alike(got, ((i.grad * normal).sum((0, 2, 3), keepdim=keep),)):
                 return "that is the gradient of gamma: asked for is the one of x."
         return ""
+
+    def otherwise(self, run: Callable, i: Inputs, got: Results) -> str:
+        """The hint for a gradient that is nearly right, or but for a factor; else ""."""
+        if alike(got, self.expected(i), rtol=5e-2, atol=5e-2):
+            return (
+                "nearly right, as a difference quotient is: the three paths, written out, give "
+                "all digits."
+            )
+        (right,) = self.expected(i)
+        return factor(got[0], right, "the gradient") if got[0].shape == right.shape else ""
 
     def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
         """Nothing: this is the backward pass itself."""

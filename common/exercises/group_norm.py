@@ -49,6 +49,8 @@ def check_group_norm_prediction(prediction: Callable) -> Verdict:
                 ),
                 1: "each group of each image has a mean of its own.",
                 groups * c: "a mean is not one channel's: each group of each image has one.",
+                n * groups * h * w: "pixels have no mean of their own: a group's share one.",
+                n + groups: "each image has a mean for each group: a product, not a sum.",
                 n * c: "that is instance norm: one mean for each channel of each image.",
             },
         ),

@@ -121,8 +121,13 @@ def judge(
     return verdict.show()
 
 
-def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdict:
-    """Judge a function by what it does to a small network or a few images."""
+def treat(
+    answer: Any, trials: Callable[[Learner], None], success: str, planted: str = ""
+) -> Verdict:
+    """Judge a function by what it does to a small network or a few images.
+
+    planted: as for `judge`.
+    """
     learners: list[Learner] = []
 
     def seeded(learner: Learner) -> None:
@@ -137,7 +142,7 @@ def treat(answer: Any, trials: Callable[[Learner], None], success: str) -> Verdi
         # A list of inputs is gone through, and it may be one alone that leads to an error.
         return usual if on in usual or on == ON else f"{usual} It got {on}."
 
-    return judge(answer, seeded, success, hint)
+    return judge(answer, seeded, success, hint, planted)
 
 
 @contextlib.contextmanager

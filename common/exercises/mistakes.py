@@ -6,15 +6,7 @@ two together, that give the learner's numbers are named.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Sequence
 from typing import Any
-
-import torch
-
-from common.exercises.inputs import LAYOUTS, Inputs
-from common.exercises.ways import CUT_LETTERS, RIGHT_WAY, Axes, Way, cut_channels, listed
 
 Mistake = tuple[dict[str, Any], str]  # a change of the right way, and the hint
 
@@ -43,17 +35,17 @@ DIGITS = (
     "each: subtract the mean first, then average (x − mean)²."
 )
 MISPLACED = (
-    "the right values in the wrong places: the axes were moved before the norm, and a reshape "
-    "alone does not move them back. Undo the transpose or permute too."
+    "the right values in the wrong places: axes were moved before the norm (transpose, permute), "
+    "or its parts were put together along another axis (cat, stack), and a reshape alone does not "
+    "bring them back. Undo it the way it was done."
+)
+REPEATED = (
+    "statistics reach channels of another group: .repeat() takes the groups in turns. "
+    "repeat_interleave(C // groups, 1) keeps each with its own neighbouring channels."
 )
 _SHARED = "one gamma and one beta serve all channels: each channel c has its own."
 SHARED_IN_A_GROUP = "channels of a group share one gamma and one beta: each channel c has its own."
-_CHUNKS = (
-    "the wrong axis is cut into groups: each image's channels are, so chunk(groups, dim=1) or "
-    "reshape to (N, G, C/G, H, W)."
-)
-
-_MEMORY = (
+MEMORY = (
     "reshape cuts memory, it moves no axis: x lies as (N, C, H, W), so a row here mixes channels. "
     "First move the axes (transpose, permute), then reshape."
 )
@@ -166,44 +158,6 @@ SHIFT_MISTAKES: list[Mistake] = [
 ]
 
 
-_OF_CUTS = {
-    "interleaved": (
-        f"{INTERLEAVED}: a group is C/G neighbouring channels, so reshape to (N, G, C/G, H, W), "
-        "not to (N, C/G, G, H, W)."
-    ),
-    "of size G": "groups is the number of groups, not the channels in one: those are C // groups.",
-    "chunk 2": _CHUNKS,
-    "chunk 3": _CHUNKS,
-    "parts of the batch": (
-        "reshape(groups, −1) cuts the batch into parts: each image has its own groups."
-    ),
-    "groups last": (
-        "reshape(n, −1, groups) takes every G-th value in memory. What is in a group comes behind "
-        "it: reshape(n, groups, −1)."
-    ),
-    "rows": _MEMORY,
-    "columns": _MEMORY,
-    "images last": (
-        "reshape(−1, n) takes every n-th value in memory. What is in an image comes behind it: "
-        "reshape(n, −1)."
-    ),
-    "overlapping": (
-        "the groups overlap: group g begins at channel g · C/G, x[:, g * size : (g + 1) * size]."
-    ),
-    "interleaved and left so": (
-        f"{INTERLEAVED}: neighbouring channels make a group, reshape to (N, G, C/G, H, W). And "
-        f"{MISPLACED}"
-    ),
-    "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
-    "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
-    "moved to the front in parts": (
-        f"N must not be in a set, each image has its own statistics. And {MISPLACED}"
-    ),
-    "moved to the front": MISPLACED,
-    "moved to the end": MISPLACED,
-}
-
-
 # Of whole norms, and tried alone
 LONE_MISTAKES: list[Mistake] = [
     *(
@@ -213,6 +167,11 @@ LONE_MISTAKES: list[Mistake] = [
     (
         {"order": "swapped"},
         "mean and variance are swapped: torch.var_mean gives the variance first.",
+    ),
+    (
+        {"affine": "scale first"},
+        "gamma scales x before the norm, which divides by the spread that gamma has changed: "
+        "normalise first, and then scale.",
     ),
     (
         {"affine": "of x alone"},
@@ -227,7 +186,26 @@ LONE_MISTAKES: list[Mistake] = [
         "the statistics of the first set serve all sets: each is normalised with its own.",
     ),
 ]
-EPS_ABOVE: Mistake = ({"eps": "above"}, "eps stands above the fraction bar: it is {} + eps.")
+# With the name of what eps belongs to
+EPS_ELSEWHERE: list[Mistake] = [
+    ({"eps": "above"}, "eps stands above the fraction bar: it is {} + eps."),
+    ({"eps": "factor"}, "eps is a factor of the {0}: it is added to it, {0} + eps."),
+    ({"eps": "of the inverse"}, "eps is added to 1 / sqrt({0}): it is 1 / sqrt({0} + eps)."),
+    (
+        {"eps": "of the sum"},
+        "eps is added to the sum of the squares and divided with it: it is {} + eps.",
+    ),
+]
+AXIS_BY_AXIS: Mistake = (
+    {"order": "axis by axis"},
+    "the axes are normalised one after the other: one mean and one variance over all of them at "
+    "once, x.mean(axes).",
+)
+AFFINE_REPEATED: Mistake = (
+    {"affine": "repeated"},
+    "gamma and beta are repeated in an order that mixes the channels: view(1, -1, 1, 1) is enough, "
+    "it broadcasts by itself.",
+)
 OTHER_SPREADS: list[Mistake] = [
     (
         {"centre": centre, "divide": "range"},
@@ -257,157 +235,4 @@ OTHER_STATISTICS: list[Mistake] = [
         "the distances are squared after they are averaged: square each, then average.",
     ),
 ]
-IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, _MEMORY)
-
-
-def wrong_sets(layout: str) -> Iterator[Mistake]:
-    """The other sets S, each with its hint."""
-    right, plan = RIGHT_WAY[layout], LAYOUTS[layout]
-    for way in _other_sets(layout):
-        hint = _OF_CUTS.get(way.cut) or (
-            f"wrong axes: you average over {way.words(plan.letters)}; "
-            f"{plan.norm} averages over {right.words(plan.letters)}."
-        )
-        if way.cut == "neighbours":
-            hint = "wrong axes: N must not be among them, each image has its own statistics."
-        elif way.cut == "interleaved" and 0 in way.axes:
-            hint += " And each image has its own statistics."
-        yield {"axes": way.axes, "cut": way.cut}, hint
-
-
-def _plain_sets(layout: str) -> list[Axes]:
-    every = range(len(LAYOUTS[layout].letters))
-    return [axes for r in range(1, 5) for axes in itertools.combinations(every, r)]
-
-
-def _other_sets(layout: str) -> list[Way]:
-    right = RIGHT_WAY[layout]
-    special = {
-        "batch": [Way((1,), "rows"), Way((1,), "moved to the front"), Way((0,), "columns")],
-        "channels": [Way((1,), "columns"), Way((1,), "moved to the end"), Way((0,), "rows")],
-        "image": [Way((0,), "images last")],
-        "group": [
-            Way((2, 3, 4), "interleaved"),
-            Way((0, 2, 3, 4), "neighbours"),
-            Way((0, 2, 3, 4), "interleaved"),
-            Way((2, 3, 4), "of size G"),
-            Way((1,), "parts of the batch"),
-            Way((1,), "groups last"),
-            Way((2, 3, 4), "batch first"),
-            Way((2,), "height first"),
-            Way((2, 3, 4), "overlapping"),
-            Way((2, 3, 4), "interleaved and left so"),
-            Way((1,), "moved to the front in parts"),
-            *(Way((2, 3, 4), f"chunk {axis}") for axis in (2, 3)),
-        ],
-    }.get(layout, [])
-    ways = [*special, *(Way(axes) for axes in _plain_sets(layout))]
-    return [way for way in ways if (way.axes, way.cut) != (right.axes, right.cut)]
-
-
-def rare_mistakes(layout: str) -> list[Mistake]:
-    """What is tried alone: other parts of S, other divisors, mean and variance over two sets."""
-    return [
-        *_in_parts(layout),
-        *_divided_by(layout),
-        *half_wrong_sets(layout),
-        *_cut_sets(layout),
-        *_other_centres(layout),
-    ]
-
-
-def _other_centres(layout: str) -> Iterator[Mistake]:
-    right = RIGHT_WAY[layout]
-    if right.cut != "no":
-        return
-    for axes in _plain_sets(layout):
-        # The mean of a part of S leaves the variances of the parts.
-        if not set(axes) <= set(right.axes):
-            over = Way(axes).words(LAYOUTS[layout].letters)
-            yield (
-                {"centre_axes": axes},
-                f"for the variance the mean over {over} is subtracted: take the mean of S itself.",
-            )
-
-
-def _subsets(axes: Axes) -> list[Axes]:
-    """All but the empty one and the whole."""
-    return [part for r in range(1, len(axes)) for part in itertools.combinations(axes, r)]
-
-
-def _in_parts(layout: str) -> Iterator[Mistake]:
-    whole = "Take the variance over all axes of S at once."
-    for parts in _subsets(RIGHT_WAY[layout].axes):
-        for correction in (0, 1):
-            change = {"parts": parts, "correction": correction}
-            yield (
-                {"variance": "of parts", **change},
-                "that is the mean of the variances of the parts of S: how far their means are "
-                f"apart is lost. {whole}",
-            )
-            yield (
-                {"variance": "of means", **change},
-                "that is the variance of the means of the parts of S: the spread inside each part "
-                f"is lost. {whole}",
-            )
-
-
-def _letters(layout: str) -> Sequence[str]:
-    """The axes of the cut tensor."""
-    return CUT_LETTERS if RIGHT_WAY[layout].cut != "no" else LAYOUTS[layout].letters
-
-
-def _divided_by(layout: str) -> Iterator[Mistake]:
-    """The sums divided by another product of lengths than |S|."""
-    right, letters, shape = RIGHT_WAY[layout], _letters(layout), LAYOUTS[layout].shape
-    lengths = cut_channels(right.cut, torch.empty(shape), Inputs.groups).shape
-    every = tuple(range(len(letters)))
-    products: dict[int, list[Axes]] = {}
-    for axes in [*_subsets(every), every]:
-        products.setdefault(math.prod(lengths[axis] for axis in axes), []).append(axes)
-    size = math.prod(lengths[axis] for axis in right.axes)
-    for number, several in products.items():
-        # Divided by |S| − 1, it is the unbiased variance; half of it or twice has other reasons.
-        if number not in (size, size - 1, 2 * size, size / 2):
-            taken = " or ".join(" · ".join(letters[axis] for axis in axes) for axes in several[:2])
-            values = " · ".join(letters[axis] for axis in right.axes)
-            hint = f"divided by {number} ({taken}): divide by |S| = {size} ({values})."
-            yield {"divided_by": several[0]}, f"the sum of the squares is {hint}"
-            yield {"divided_by": several[0], "average": "both"}, f"the sums are {hint}"
-
-
-def _cut_sets(layout: str) -> Iterator[Mistake]:
-    """Wrong axes of the tensor that is cut into groups."""
-    right = RIGHT_WAY[layout]
-    if right.cut == "no":
-        return
-    for axes in _subsets((0, 1, 2, 3, 4)):
-        # With both G and C/G, or neither, they are axes of x as well.
-        if axes != right.axes and 0 not in axes and (1 in axes) != (2 in axes):
-            yield {"axes": axes}, wrong_axes_of_the_cut(axes)
-
-
-def wrong_axes_of_the_cut(axes: Axes) -> str:
-    """The hint for wrong axes of the tensor that is cut into groups."""
-    return (
-        "wrong axes of the tensor cut to (N, G, C/G, H, W): you average over "
-        f"{listed([CUT_LETTERS[axis] for axis in axes])}; a group is C/G, H and W."
-    )
-
-
-def half_wrong_sets(layout: str) -> Iterator[Mistake]:
-    """The mean over the right set and the variance over another one, or the other way round.
-
-    The squared distances may be those from the mean that is returned, or from one of their own.
-    """
-    right, letters = RIGHT_WAY[layout], _letters(layout)
-    every = tuple(range(len(letters)))
-    for axes in [*_subsets(every), every]:
-        if axes == right.axes:
-            continue
-        taken = listed([letters[axis] for axis in axes])
-        hint = f"is taken over {taken}: check the axes, S runs over {right.words(letters)}."
-        yield {"mean_axes": axes}, f"the mean {hint}"
-        yield {"variance_axes": axes}, f"the variance {hint}"
-        yield {"mean_axes": axes, "centre_axes": axes}, f"the mean {hint}"
-        yield {"variance_axes": axes, "centre_axes": right.axes}, f"the variance {hint}"
+IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, MEMORY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,8 +107,8 @@ def _flat(given: Any) -> Any:
         given = given.tolist()
     if isinstance(given, dict):
         given = given.values()
-    elif not isinstance(given, (tuple, list, Iterator)):
-        yield given
+    elif isinstance(given, (str, bytes, Set)) or not isinstance(given, Iterable):
+        yield given  # a set has no order
         return
     for item in given:
         yield from _flat(item)

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from common.exercises.inputs import Inputs
+from common.exercises.inputs import Inputs, alike
 from common.exercises.mistakes import BIASED, INVERTED, REPLACED
+from common.exercises.traces import factor
 
 RUNNING = {"running_mean": 0.0, "running_var": 1.0}  # and how they start
 MOMENTUM = 0.3
 EPS = 0.1
 STEPS = 3  # before the first evaluation
+_IN_EVAL = "it is gamma · (x − running_mean) / sqrt(running_var + eps) + beta."
 
 
 def evaluated(i: Inputs, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
@@ -34,6 +36,11 @@ def known_steps(
     biased, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     unbiased = biased * (n * h * w) / (n * h * w - 1)
     m = MOMENTUM
+    one_by_one = old
+    for image in x:
+        spread, centre = torch.var_mean(image, (1, 2))
+        one_by_one = (1 - m) * one_by_one + m * (centre if name == "running_mean" else spread)
+    of_all = x.mean() if name == "running_mean" else x.var()
     news = [(mean, "")] if name == "running_mean" else [(unbiased, ""), (biased, BIASED)]
     known = []
     for new, also in news:
@@ -45,7 +52,7 @@ def known_steps(
                 f"by an assignment to self.{name}. What is computed and not kept there is lost.",
             ),
             (m * old + (1 - m) * new, INVERTED + also),
-            (new, REPLACED + also),
+            (new, f"{REPLACED} (It is no average of all batches so far, either.){also}"),
             (old + m * new, "the old value must be scaled by 1 − momentum." + also),
             (0.9 * old + 0.1 * new, f"momentum is fixed at 0.1: use self.momentum.{also}"),
             ((1 - m) * old + new, f"the new value must be scaled by momentum.{also}"),
@@ -62,6 +69,16 @@ def known_steps(
             ),
         ]
     other = "variance" if name == "running_mean" else "mean"
+    known += [
+        (
+            one_by_one,
+            f"{name} moves once for each image: once for a batch, towards what is over N, H and W.",
+        ),
+        (
+            (1 - m) * old + m * of_all,
+            "one number moves all channels: each channel has its own, over N, H and W.",
+        ),
+    ]
     known += [
         ((1 - m) * old + m * new, f"{name} takes the batch's {other} here, a slip of the pen.")
         for new in ((unbiased, biased) if other == "variance" else (mean,))
@@ -183,9 +200,16 @@ def known_in_eval_mode(
             (i.x - old_var) * gamma / (old_mean + EPS).sqrt() + beta,
             "running_mean and running_var are swapped in eval mode.",
         ),
-        (
-            (i.x - old_mean) / root,
-            "gamma and beta are not used in eval mode: they count in both modes.",
+        *(
+            (output, f"in eval mode {what}: {_IN_EVAL}")
+            for output, what in (
+                ((i.x - old_mean) / root, "gamma and beta are not used"),
+                ((i.x - old_mean) / root * gamma, "beta is not added"),
+                ((i.x - old_mean) / root + beta, "gamma is not used"),
+                (i.x / root * gamma + beta, "running_mean is not subtracted"),
+                ((i.x + old_mean) / root * gamma + beta, "running_mean is added"),
+                ((i.x - old_mean) / (old_var + 2 * EPS).sqrt() * gamma + beta, "eps counts twice"),
+            )
         ),
         (
             (i.x - old_mean / share) / (old_var / share + EPS).sqrt() * gamma + beta,
@@ -196,3 +220,38 @@ def known_in_eval_mode(
         ((i.x - old_mean) / own_root * gamma + beta, mixed.format("variance")),
         (i.x, "in eval mode the input is returned as it is: it is normalised there as well."),
     ]
+
+
+def known_moves_in_eval_mode(name: str, before: torch.Tensor) -> list[tuple[torch.Tensor, str]]:
+    """What a running statistic becomes in eval mode if it is computed with in place."""
+    hint = (
+        f"{name} itself is changed in place (add_, sqrt_, +=): make a new tensor of it, as in "
+        f"(self.{name} + eps).sqrt()."
+    )
+    return [(value, hint) for value in (before + EPS, before.sqrt(), (before + EPS).sqrt())]
+
+
+def other_momentum(
+    name: str, got: dict[str, torch.Tensor], old: dict[str, torch.Tensor], x: torch.Tensor
+) -> str:
+    """The hint for a step by another momentum, or towards a multiple; else ""."""
+    # While running_mean is still 0, any factor looks like a momentum; running_var starts at 1.
+    names = [name] if old[name].any() else list(RUNNING)
+    found = [_momentum(one, got[one], old[one], x) for one in names]
+    if None in found or max(found) - min(found) > 1e-3:
+        spread, centre = torch.var_mean(x, (0, 2, 3))
+        towards = (got[name] - (1 - MOMENTUM) * old[name]) / MOMENTUM
+        what = f"what {name} moves towards"
+        return factor(towards, centre if name == "running_mean" else spread, what)
+    return (
+        f"the momentum counts as {found[0]:.3g} in this step, and is {MOMENTUM:g}: take "
+        "self.momentum as it is, the same in every step."
+    )
+
+
+def _momentum(name: str, got: torch.Tensor, old: torch.Tensor, x: torch.Tensor) -> float | None:
+    """The momentum by which a running statistic has moved; None if there is none."""
+    spread, centre = torch.var_mean(x, (0, 2, 3))
+    way = (centre if name == "running_mean" else spread) - old
+    momentum = float(((got - old) * way).sum() / way.square().sum())
+    return momentum if alike((got - old,), (momentum * way,)) else None

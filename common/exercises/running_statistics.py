@@ -19,7 +19,9 @@ from common.exercises.running_mistakes import (
     STEPS,
     evaluated,
     known_in_eval_mode,
+    known_moves_in_eval_mode,
     known_steps,
+    other_momentum,
 )
 from common.exercises.tasks import Results
 from common.exercises.verdict import Wrong
@@ -230,7 +232,8 @@ class _Life:
         for hint in hints[name]:
             if any(other.startswith(hint) for other in hints["running_var"]):
                 return hint
-        return next(iter(hints[name]), "")
+        got = {n: getattr(self.layer, n) for n in RUNNING}
+        return next(iter(hints[name]), "") or other_momentum(name, got, old, x)
 
     def evaluation(self, i: Inputs) -> None:
         """Outputs and gradients in eval mode, in which nothing moves."""
@@ -240,11 +243,13 @@ class _Life:
         if not alike((got,), (right,)):
             self.wrong_in_eval_mode(i, got, right, before)
         for name, value in before.items():
-            if not torch.equal(getattr(self.layer, name), value):
+            moved = getattr(self.layer, name)
+            if not torch.equal(moved, value):
                 raise Wrong(
                     f"In eval mode {name} moves.",
-                    "the running statistics are updated in eval mode: only training may move them, "
-                    "else the test images leak into the model.",
+                    first_alike(moved, known_moves_in_eval_mode(name, value))
+                    or "the running statistics are updated in eval mode: only training may move "
+                    "them, else the test images leak into the model.",
                 )
         with torch.no_grad():
             if not alike((self.forward(i.x),), (right,)):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from common.exercises import mistakes
+from common.exercises import mistakes, other_sets
 from common.exercises.inputs import Inputs, alike
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
 from common.exercises.traces import made_of
-from common.exercises.ways import Way
+from common.exercises.ways import Way, cut_channels
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Statistics(Task):
 
     def mistakes(self) -> list[Mistake]:
         """The known mistakes, which may come in pairs."""
-        sets = mistakes.wrong_sets(self.layout)
+        sets = other_sets.wrong_sets(self.layout)
         # Values in the wrong places concern what has places.
         sets = [m for m in sets if not m[0]["cut"].startswith("moved")]
         sets = [m for m in sets if not m[0]["cut"].endswith("left so")]
@@ -52,11 +52,12 @@ class Statistics(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        listed = [*mistakes.OTHER_STATISTICS, *mistakes.rare_mistakes(self.layout)]
+        listed = [*mistakes.OTHER_STATISTICS, *other_sets.rare_mistakes(self.layout)]
         if self.layout == "group":
+            listed.append(({"variance": "around repeated"}, mistakes.REPEATED))
             # Of x these are axes as well, but they leave other shapes.
             listed += [
-                ({"axes": axes}, mistakes.wrong_axes_of_the_cut(axes))
+                ({"axes": axes}, other_sets.wrong_axes_of_the_cut(axes))
                 for axes in ((3,), (4,), (3, 4))
             ]
         return listed
@@ -66,7 +67,8 @@ class Statistics(Task):
         for name, yours, mine in zip(self.names, got, self.expected(i), strict=True):
             if not alike((yours,), (mine,)):
                 return (
-                    self._of_other_sets(i, got)
+                    self._of_the_first(i, got)
+                    or self._of_shifted_values(i, got)
                     or self._spread_out(i, got)
                     or made_of(yours, mine, f"the {name}")
                 )
@@ -83,7 +85,7 @@ class Statistics(Task):
     def _spread_out(self, i: Inputs, got: Results) -> str:
         """The hint for statistics of fewer sets, each of which serves several; else ""."""
         right = self.expected(i)
-        for change, hint in mistakes.wrong_sets(self.layout):
+        for change, hint in other_sets.wrong_sets(self.layout):
             results = self.by(replace(self.right_way, **change), i)
             for yours, mine, fewer in zip(got, right, results, strict=True):
                 if yours.shape != mine.shape or alike((yours,), (mine,)):
@@ -98,15 +100,31 @@ class Statistics(Task):
                         return hint
         return ""
 
-    def _of_other_sets(self, i: Inputs, got: Results) -> str:
-        """The hint for statistics of one set or one image alone; else ""."""
-        right = self.expected(i)
-        alone = self.expected(replace(i, x=i.x[:1]))
-        for yours, mine, one in zip(got, right, alone, strict=True):
-            if not alike((yours,), (mine,)) and alike((yours,), (one,)):
-                return "that is the first image's alone: S runs over N as well."
+    def _of_the_first(self, i: Inputs, got: Results) -> str:
+        """The hint for statistics of one set that all sets get; else ""."""
+        for yours, mine in zip(got, self.expected(i), strict=True):
             if alike((yours,), (mine.flatten()[0].expand_as(mine),)):
                 return "all sets get what belongs to the first one: does the loop use its counter?"
+        return ""
+
+    def _of_shifted_values(self, i: Inputs, got: Results) -> str:
+        """The hint for the mean of values that something has been subtracted from; else ""."""
+        mean = self.expected(i)[0]
+        if got[0].shape != mean.shape or alike(got[:1], (mean,)):
+            return ""
+        values = cut_channels(self.right_way.cut, i.x, i.groups)
+        first = values[
+            tuple(
+                slice(0, 1) if k in self.right_way.axes else slice(None)
+                for k in range(values.dim())
+            )
+        ].reshape(mean.shape)
+        for shift in (first, i.x.mean().expand_as(mean)):
+            if alike(got[:1], (mean - shift,)):
+                return (
+                    "that is the mean of x minus something: what is subtracted before is to be "
+                    "added to the mean again."
+                )
         return ""
 
     def special(self, i: Inputs, got: Results) -> str:

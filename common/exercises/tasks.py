@@ -120,7 +120,7 @@ class Task:
                 yield (
                     turned,
                     "the axes are in another order: undo the permute or transpose before you "
-                    "return.",
+                    "return. (Or torch.stack what a loop has made along the axis it goes along.)",
                 )
         yield (
             tuple(result.reshape(shape) for result in got),

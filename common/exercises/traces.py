@@ -10,6 +10,8 @@ from common.exercises.inputs import alike
 from common.exercises.mistakes import MISPLACED
 from common.exercises.ways import listed
 
+CHANGES = (torch.relu, torch.abs, torch.tanh, torch.sigmoid)
+
 
 def done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") -> str:
     """The hint that says what was done to the right values; else ""."""
@@ -22,7 +24,7 @@ def done_to(yours: torch.Tensor, mine: torch.Tensor, what: str = "the result") -
     rounded = [mine.trunc(), *(mine.round(decimals=k) for k in (0, 1, 2, 3))]
     if any(alike((one,), (yours,)) for one in rounded):
         return f"{what} is rounded: keep all its digits."
-    for function in (torch.relu, torch.abs, torch.tanh, torch.sigmoid):
+    for function in CHANGES:
         if alike((function(mine),), (yours,)):
             return f"{what} goes through {function.__name__}: leave it as it is."
     if not yours.isfinite().all():
@@ -117,6 +119,6 @@ def wrong_places(yours: torch.Tensor, mine: torch.Tensor) -> str:
             at = listed([str(k) for k in places])
             return (
                 f"wrong at {at} along axis {axis}, and right everywhere else: "
-                "does a loop or a slice leave something out, or end too early?"
+                "does a loop or a slice leave these out, or do they get what belongs to others?"
             )
     return ""

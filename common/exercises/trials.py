@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from common.exercises.devices import Elsewhere, PretendedDevice, elsewhere
-from common.exercises.diagnosis import compare
+from common.exercises.diagnosis import compare, digits_lost
 from common.exercises.inputs import (
     LAYOUTS,
     Inputs,
@@ -113,7 +113,9 @@ def _try_again(run: Callable, task: Task) -> None:
         i = sample(task.layout, seed=seed)
         got, right = _got(run, task, i), task.expected(i)
         if not alike(got, right):
-            known = task.spoilt(i, got, right) or task.otherwise(run, i, got)
+            known = (
+                digits_lost(got, right) or task.spoilt(i, got, right) or task.otherwise(run, i, got)
+            )
             if known:
                 name, mine, yours = worst(task.names, got, right)
                 raise Wrong(

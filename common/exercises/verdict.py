@@ -65,7 +65,7 @@ class Verdict:
         if self.state != WRONG:
             return ""
         if not self.reveal:
-            return "Which line causes it? The folded hint below helps."
+            return "Which line causes it? The folded hint helps."
         return f"Hint: {self.hint}"
 
     def __repr__(self) -> str:

@@ -25,6 +25,7 @@ class Way:
     centre_axes: Axes = ()  # of the mean that the squared distances are taken from
     parts: Axes = ()  # the axes of the parts of S, see `_variance`
     divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
+    taken: tuple[int, slice] | None = None  # an axis, and the part of it that alone counts
     average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so, or of the
     # mean alone "of |x|", "median"
     variance: str = "centred"  # or see `_variance`
@@ -32,14 +33,17 @@ class Way:
     eps: str = (
         "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last",
         # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root,
-        # "above" the fraction bar, "minus", "root" where its root is added outside
+        # "above" the fraction bar, "minus", "root" where its root is added outside, "factor" for
+        # variance · (1 + eps), "of the sum" before it is divided, "of the inverse" root
     )
-    order: str = "right"  # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1
+    # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1, "repeated" if those
+    # of a group reach every G-th channel, or "mean repeated", "variance repeated"; "axis by axis"
+    order: str = "right"
     centre: str = "minus"  # or "no", "plus", "flipped", "without brackets", "least"
     # or "variance", "half" of it, "twice", "square", or "root twice", "no", "times", "range",
-    # "largest"
+    # "largest", "root over |S|", "root times root |S|"
     divide: str = "root"
-    affine: str = "right"  # or see `_scaled`, "first", "norm twice" and other brackets
+    affine: str = "right"  # or see `_scaled`, "first", "scale first", "norm twice", other brackets
     constant: tuple[str, ...] = ()  # which of "mean" and "variance" carry no gradient
 
     def statistics(self, x: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,6 +53,9 @@ class Way:
             parts = [inside.statistics(part, groups) for part in self._chunks(x, groups)]
             return tuple(torch.stack(part, 1) for part in zip(*parts, strict=True))
         values = cut_channels(self.cut, x, groups)
+        if self.taken:
+            axis, part = self.taken
+            values = values[(slice(None),) * axis + (part,)]
         mean = values.mean(self.mean_axes or self.axes, keepdim=True)
         variance = self._variance(values)
         if self.average == "sum":
@@ -67,6 +74,10 @@ class Way:
             mean, variance = torch.zeros_like(mean), torch.ones_like(variance)
         if self.order == "first set":
             mean, variance = (t.flatten()[0].expand_as(t) for t in (mean, variance))
+        if self.order in ("repeated", "mean repeated"):
+            mean = _repeated(mean, values)
+        if self.order in ("repeated", "variance repeated"):
+            variance = _repeated(variance, values)
         return (variance, mean) if self.order == "swapped" else (mean, variance)
 
     def _variance(self, values: torch.Tensor) -> torch.Tensor:
@@ -80,6 +91,10 @@ class Way:
             return parts.var(others, correction=self.correction, keepdim=True)
         mean = values.mean(self.centre_axes or axes, keepdim=True)
         count = lengths(values, self.divided_by or axes)
+        if self.variance == "around the wrong mean":
+            mean = values.sum(axes, keepdim=True) / count
+        if self.variance == "around repeated":
+            mean = _repeated(mean, values)
         deviation = values - (0 if self.variance in ("uncentred", "mean of |x|") else mean)
         absolute = self.variance in ("absolute", "mean of |x|")
         squares = deviation.abs() if absolute else deviation.square()
@@ -102,6 +117,14 @@ class Way:
         if self.affine == "first":
             gamma, beta = i.per_value(i.gamma), i.per_value(i.beta)
             return replace(self, affine="missing").normalised(replace(i, x=gamma * i.x + beta))
+        if self.affine == "scale first":
+            scaled = replace(i, x=i.per_value(i.gamma) * i.x)
+            return replace(self, affine="no scale").normalised(scaled)
+        if self.order == "axis by axis":
+            for axis in self.axes:
+                one = replace(self, axes=(axis,), order="right", affine="missing")
+                i = replace(i, x=one.normalised(i))
+            return _scaled(self.affine, i.x, i)
         if self.affine == "norm twice":
             once = replace(self, affine="right")
             return once.normalised(replace(i, x=once.normalised(i)))
@@ -128,8 +151,8 @@ class Way:
             parts = [inside._standardised(part, i) for part in self._chunks(x, i.groups)]
             return torch.cat(parts, int(self.cut[-1]))
         mean, variance = self.statistics(x, i.groups)
-        spread = self._spread(variance, i.eps)
         values = cut_channels(self.cut, x, i.groups)
+        spread = self._spread(variance, i.eps, lengths(values, self.axes))
         if self.divide == "range":
             spread = values.amax(self.axes, True) - values.amin(self.axes, True) + i.eps
         if self.divide == "largest":
@@ -152,10 +175,11 @@ class Way:
             result = result + i.eps
         return _join(self.cut, result, x.shape)
 
-    def _spread(self, variance: torch.Tensor, eps: float) -> torch.Tensor:
+    def _spread(self, variance: torch.Tensor, eps: float, count: int) -> torch.Tensor:
         if self.divide == "no":
             return torch.ones_like(variance)
         inside = {"inside": eps, "twice": eps, "double": 2 * eps, "squared": eps**2, "minus": -eps}
+        inside |= {"of the sum": eps / count, "factor": eps * variance}
         fixed = self.eps.removeprefix("fixed at ")
         spread = variance + (float(fixed) if fixed != self.eps else inside.get(self.eps, 0.0))
         if self.eps == "at least":
@@ -164,6 +188,11 @@ class Way:
         spread = powers[self.divide] if self.divide in powers else spread.sqrt()
         if self.divide == "root twice":
             spread = spread.sqrt()
+        spread = spread * {"root over |S|": 1 / count, "root times root |S|": count**0.5}.get(
+            self.divide, 1.0
+        )
+        if self.eps == "of the inverse":
+            spread = 1 / (1 / spread + eps)
         if self.eps == "root at least":
             spread = spread.clamp(min=eps)
         if self.eps == "root":
@@ -193,6 +222,13 @@ def _medians(values: torch.Tensor, axes: Axes) -> torch.Tensor:
     return values.permute(*left, *axes).flatten(len(left)).median(-1)[0]
 
 
+def _repeated(statistic: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The statistics of the groups as .repeat() hands them to the channels, every G-th the same."""
+    places = torch.arange(values.shape[1] * values.shape[2]) % values.shape[1]
+    places = places.reshape(values.shape[1:3])
+    return statistic.flatten(1)[:, places][..., None, None]
+
+
 def lengths(values: torch.Tensor, axes: Axes) -> int:
     """The product of the lengths of some axes."""
     return math.prod(values.shape[axis] for axis in axes)
@@ -206,7 +242,7 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
         return x.reshape(x.shape[1], -1)
     if cut == "images last":  # as if memory ended with the images
         return x.reshape(-1, len(x))
-    if cut == "columns":  # as if memory ended with them
+    if cut in ("columns", "rows of C"):  # as if memory ended with them
         return x.reshape(-1, x.shape[1])
     if cut == "moved to the front":
         return x.transpose(0, 1).reshape(x.shape[1], -1)
@@ -256,6 +292,11 @@ def _scaled(how: str, y: torch.Tensor, i: Inputs) -> torch.Tensor:
     elif how == "per place" and i.gamma.dim() == 1:
         place = torch.arange(len(i.gamma)) % (len(i.gamma) // i.groups)
         gamma, beta = i.per_value(i.gamma[place]), i.per_value(i.beta[place])
+    elif how == "repeated":
+        gamma, beta = (
+            t.flatten().repeat(y[0].numel() // t.numel()).reshape(y.shape[1:])
+            for t in (gamma, beta)
+        )
     elif how == "gamma twice":
         beta = gamma
     elif how == "beta twice":

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from common.exercises import mistakes
+from common.exercises import mistakes, other_sets
 from common.exercises.inputs import Inputs, alike, as_tensors, sample
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
@@ -55,7 +55,7 @@ class Normalised(Task):
             # Joined as it was cut, "batch first" is right.
             *(
                 m
-                for m in mistakes.wrong_sets(self.layout)
+                for m in other_sets.wrong_sets(self.layout)
                 if m[0]["cut"] not in ("batch first", "overlapping")
             ),
         ]
@@ -82,7 +82,6 @@ class Normalised(Task):
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        change, hint = mistakes.EPS_ABOVE
         lone = [
             *mistakes.LONE_MISTAKES,
             *mistakes.OTHER_SPREADS,
@@ -91,13 +90,23 @@ class Normalised(Task):
                 "x̂ is not used: x itself is scaled and shifted. It is gamma · x̂ + beta.",
             ),
             mistakes.NORM_TWICE,
-            (change, hint.format("variance")),
+            *((change, hint.format("variance")) for change, hint in mistakes.EPS_ELSEWHERE),
         ]
+        if self.layout == "group":
+            lone += [
+                ({"order": order, "variance": variance}, mistakes.REPEATED)
+                for order in ("repeated", "mean repeated", "variance repeated")
+                for variance in ("centred", "around repeated")
+            ]
+        if len(self.right_way.axes) > 1:
+            lone.append(mistakes.AXIS_BY_AXIS)
+        if self.layout in ("batch", "channels", "group"):
+            lone.append(mistakes.AFFINE_REPEATED)
         if self.layout in ("batch", "channels"):
             lone.append(mistakes.IN_MEMORY)
         if self.layout == "batch":
             lone.append(mistakes.FRESH)
-        return [*lone, *mistakes.rare_mistakes(self.layout)]
+        return [*lone, *other_sets.rare_mistakes(self.layout)]
 
     def spoilt(self, i: Inputs, got: Results, right: Results) -> str:
         """The hint for a right result, or a right x̂, that something was done to; else ""."""
@@ -317,12 +326,23 @@ class RootMeanSquare(Normalised):
             ),
             *(
                 (change, hint.replace("layer norm on tokens", "RMSNorm"))
-                for change, hint in mistakes.wrong_sets("tokens")
+                for change, hint in other_sets.wrong_sets("tokens")
             ),
         ]
 
     def rare_mistakes(self) -> list[Mistake]:
         """Those that are tried alone."""
-        change, hint = mistakes.EPS_ABOVE
-        largest = "you divide by the largest |x|. RMSNorm divides by the root of the mean of x²."
-        return [(change, hint.format("mean of x²")), ({"divide": "largest"}, largest)]
+        plain = "RMSNorm divides by the root of the mean of x²"
+        of_sums = "the root of the sum of x² is {} by D{}: sqrt(sum / D) is sqrt(sum) / sqrt(D)."
+        return [
+            *((change, hint.format(self.spread)) for change, hint in mistakes.EPS_ELSEWHERE),
+            ({"divide": "largest"}, f"you divide by the largest |x|. {plain}."),
+            *(
+                ({"average": "sum of squares", "divide": divide}, of_sums.format(how, what))
+                for divide, how, what in (
+                    ("root over |S|", "divided", " itself"),
+                    ("root times root |S|", "multiplied", "'s root"),
+                )
+            ),
+            *other_sets.of_a_part("tokens"),
+        ]

@@ -8,7 +8,7 @@ race to 70 % ``race.py`` keeps, ``field.py`` the networks of the field with thei
 ``laboratory/`` the claims about the norms are put to the test.
 """
 
-from common.experiments.course import accuracy_runs, comparison_runs, own_folder
+from common.experiments.course import accuracy_runs, comparison_runs, own_folder, race_jobs
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
 from common.experiments.race import RACE_FILE, save_race
 from common.experiments.runs import Run, perform_to, run_all
@@ -54,6 +54,7 @@ __all__ = [
     "median_run",
     "own_folder",
     "perform_to",
+    "race_jobs",
     "results_folder",
     "run_all",
     "run_for_lessons",

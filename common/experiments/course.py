@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from common import settings
 from common.data import folder_name
 from common.experiments.runs import Run
 from common.settings import RUNS, quick
@@ -35,6 +36,16 @@ def comparison_runs(
             run = replace(run, recipe=race_recipe(seed, **changes), label="race", brief=True)
         runs.append(run)
     return runs
+
+
+def race_jobs(device: str | None = None) -> int:
+    """How many runs of a race go side by side: one more than there are cores, a thread each.
+
+    Three on two cores leave none idle while the third waits its turn. A GPU, or a single core,
+    takes one after the other.
+    """
+    cores = settings.threads() if settings.pick_device(device).type == "cpu" else 1
+    return 1 if cores == 1 else cores + 1
 
 
 def accuracy_runs(

@@ -13,12 +13,11 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,7 @@ from common.data import first_images, hold_out
 from common.experiments.weights import load_weights, save_weights
 from common.experiments.workers import alone, end_with
 from common.files import check_folder, check_target, discard
-from common.training import Diverged, History, Overview, Recipe, fit, format_time, seeded_model
+from common.training import Diverged, History, Overview, Recipe, fit, seeded_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -149,22 +148,21 @@ def run_all(
                 data, target = images[run.data, run.jpeg], folder_of(run)
                 perform_once(run, data, target, weights=wanted(run), whole=whole, **options)
         return [_history(run, folder_of(run)) for run in runs]
-    print(f"{len(missing)} runs, {jobs} at a time; a line an epoch.", flush=True)
-    files = [_path(run, folder_of(run)) for run in missing]
-    finish = partial(_say_how_far, dict(zip(files, work, strict=True)), started=time.time())
+    print(f"{len(missing)} runs, {jobs} at a time.", flush=True)
     try:
-        joblib.Parallel(n_jobs=jobs)(
-            joblib.delayed(_perform_group)(
-                group,
-                images[group[0].data, group[0].jpeg],
-                [folder_of(run) for run in group],
-                parent=os.getpid(),
-                weights=[wanted(run) for run in group],
-                finish=finish,
-                **options,
+        with _view(missing, work) as whole, whole.watching():
+            joblib.Parallel(n_jobs=jobs)(
+                joblib.delayed(_perform_group)(
+                    group,
+                    images[group[0].data, group[0].jpeg],
+                    [folder_of(run) for run in group],
+                    parent=os.getpid(),
+                    weights=[wanted(run) for run in group],
+                    views=[whole.member(missing.index(run)) for run in group],
+                    **options,
+                )
+                for group in groups
             )
-            for group in groups
-        )
     except BrokenProcessPool as error:
         raise OSError(
             "A process that trained was ended from outside, perhaps for lack of memory. The same "
@@ -261,7 +259,7 @@ def _perform_group(
     *,
     parent: int,
     weights: Sequence[bool],
-    finish: Callable[[], None],
+    views: Sequence[Overview],
     **options: Any,
 ) -> None:
     """The runs of a group that no other process has made by the time it is this one's turn."""
@@ -273,8 +271,10 @@ def _perform_group(
             perform_together(runs, data, folders, weights=weights, **options)
         elif left:
             run, folder, keep = left[0]
-            perform(run, data, folder, progress="lines", weights=keep, **options)
-    finish()
+            view = views[runs.index(run)]
+            perform(run, data, folder, progress=view.progress, whole=view, weights=keep, **options)
+    for view in views:
+        view.at(1.0)
 
 
 def perform_once(
@@ -302,20 +302,15 @@ def _short_names(runs: Sequence[Run]) -> list[str]:
     return [" ".join(p for p, shown in zip(mine, differ, strict=False) if shown) for mine in parts]
 
 
-def _say_how_far(work: dict[Path, float], *, started: float) -> None:
-    """A line on all the runs that are made side by side: what is done, and the time left.
-
-    Any of their processes can say it, for the files in which their results are kept tell it all.
-    """
-    done = [path for path in work if path.exists()]
-    share = sum(work[path] for path in done) / sum(work.values())
-    left = format_time((time.time() - started) * (1 - share) / share)
-    found = ", ".join(
-        f"{history.norm} {history.test_accuracy:.2f} %"
-        for history in map(History.load, done)
-        if not history.failure
-    )
-    print(f"{len(done)} of {len(work)} runs done, about {left} left: {found}", flush=True)
+@contextmanager
+def _view(runs: Sequence[Run], work: Sequence[float]) -> Iterator[Overview]:
+    """The view of runs side by side, on a board that their processes share."""
+    names = _short_names(runs)
+    with (
+        tempfile.TemporaryDirectory(prefix="norms-") as folder,
+        Overview("bar", names, work, board=Path(folder) / "board") as whole,
+    ):
+        yield whole
 
 
 def _groups(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,36 +25,75 @@ TEST_WORK = 1 / 3  # of testing with an image, in trainings with one: forward, a
 ROOM = 46  # characters for accuracies, in a line of 80 that also says which run it is
 # Without smoothing the time left goes by the whole time so far, tests included.
 _LOOK = {"bar_format": "{desc} {percentage:3.0f}%|{bar}|{remaining} left{postfix}", "smoothing": 0}
+_ROW = struct.Struct("<d56s")  # of a board: how much of the run is done, and what it tells
 _DONE = "{desc}: {elapsed}{postfix}"
 
 
 class Overview:
-    """How far several runs are that one process makes one after the other.
+    """How far several runs are, made one after the other or side by side.
 
-    As bars it is a line above the run's own: which run of how many, the time left of all, and the
-    last test accuracy (in %) of every norm so far, the newest where there is no room for all.
+    As bars it is one line: which run of how many, the time left of all, and the last test accuracy
+    (in %) of every norm so far, the newest where there is no room for all.
 
     Args:
         progress: as ``fit`` takes it.
         names: what to call the runs.
         work: of each run, in any unit.
+        board: of runs side by side: a file in which their processes tell how far they are.
     """
 
-    def __init__(self, progress: str, names: Sequence[str], work: Sequence[float]) -> None:
+    def __init__(
+        self,
+        progress: str,
+        names: Sequence[str],
+        work: Sequence[float],
+        *,
+        board: Path | None = None,
+    ) -> None:
         self.progress = _possible(progress)
         self.names, self.work, self.number = list(names), list(work), 0
-        self.accuracies: dict[str, float] = {}
-        self.bar, self.started, self.done = None, time.perf_counter(), 0.0
+        self.shares, self.told = [0.0] * len(self.names), {}
+        self.board, self.bar, self.started, self.noted = board, None, time.time(), 0.0
 
     def __enter__(self) -> Overview:
-        self.started = time.perf_counter()
+        self.started = time.time()
+        if self.board:
+            self.board.write_bytes(bytes(_ROW.size * len(self.names)))
         if self.progress == "bar":
             self.bar = bar(sum(self.work), f"{len(self.names)} runs", **_LOOK)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
-            _close(self.bar, f"{self.number} of {len(self.names)}")
+            self.show()
+            finished = self.number if self.board is None else sum(s >= 1 for s in self.shares)
+            _close(self.bar, f"{finished} of {len(self.names)}")
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep the line up to date while other processes do the runs."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.5):
+                self.show()
+
+        thread = threading.Thread(target=watch, daemon=True, name="progress")
+        if self.bar is not None:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if thread.is_alive():
+                thread.join()
+
+    def member(self, number: int) -> Overview:
+        """The view that the process of run ``number``, from 0, takes with it."""
+        progress = "none" if self.progress == "bar" else self.progress
+        mine = Overview(progress, self.names, self.work, board=self.board)
+        mine.number, mine.started = number + 1, self.started
+        return mine
 
     def begin(self, number: int) -> None:
         """Run ``number``, from 0, is the next."""
@@ -59,30 +102,67 @@ class Overview:
 
     def at(self, share: float) -> None:
         """So much of the present run is done, from 0 to 1."""
-        self.done = sum(self.work[: self.number - 1]) + share * self.work[self.number - 1]
-        if self.bar is not None:
-            self.bar.set_description_str(self.place, refresh=False)
-            self.bar.update(self.done - self.bar.n)
+        self.shares[self.number - 1] = share
+        if share == 1 or time.time() - self.noted > 0.5:
+            self._note()
+        self.show()
 
-    def tell(self, accuracy: float) -> None:
-        """The present run's last test accuracy, in %."""
-        name = self.names[self.number - 1]
-        self.accuracies.pop(name, None)  # the newest comes last
-        self.accuracies[name] = accuracy
-        if self.bar is not None:
-            shown = [f"{name} {a:.1f}" for name, a in self.accuracies.items()]
-            while len(", ".join(shown)) > ROOM and len(shown) > 1:
-                del shown[0]
-            self.bar.set_postfix_str(", ".join(shown))
+    def tell(self, accuracy: float, epoch: str = "") -> None:
+        """The present run's last test accuracy, in %, and the epoch it is of."""
+        self.told.pop(self.number, None)  # the newest comes last
+        self.told[self.number] = f"{epoch} {accuracy:.1f}" if self.board else f"{accuracy:.1f}"
+        self._note()
+        self.show()
+
+    def show(self) -> None:
+        """Bring the line up to date."""
+        if self.bar is None:
+            return
+        if self.board:
+            self._look()
+        self.bar.set_description_str(self.place, refresh=False)
+        shown = list({self.names[n - 1]: self.told[n] for n in self.told}.items())
+        shown = [f"{name} {text}" for name, text in shown]
+        while len(", ".join(shown)) > ROOM and len(shown) > 1:
+            del shown[0]
+        self.bar.set_postfix_str(", ".join(shown), refresh=False)
+        self.bar.update(self.done - self.bar.n)
+
+    def _note(self) -> None:
+        """Put this run's row on the board, if there is one that this machine can reach."""
+        if not self.board:
+            return
+        self.noted = time.time()
+        text = self.told.get(self.number, "").encode()
+        with suppress(OSError), self.board.open("r+b") as file:
+            file.seek(_ROW.size * (self.number - 1))
+            file.write(_ROW.pack(self.shares[self.number - 1], text))
+
+    def _look(self) -> None:
+        """Read what all runs have put on the board."""
+        with suppress(OSError):
+            rows = list(_ROW.iter_unpack(self.board.read_bytes()))
+            self.shares = [share for share, _ in rows]
+            texts = [text.rstrip(b"\0").decode() for _, text in rows]
+            self.told = {number: text for number, text in enumerate(texts, start=1) if text}
+
+    @property
+    def done(self) -> float:
+        """The work done so far, of all runs."""
+        return sum(share * work for share, work in zip(self.shares, self.work, strict=True))
 
     @property
     def left(self) -> str:
         """The time that all runs still take, at the pace so far."""
-        return _left(time.perf_counter() - self.started, self.done, sum(self.work))
+        if self.board:
+            self._look()
+        return _left(time.time() - self.started, self.done, sum(self.work))
 
     @property
     def place(self) -> str:
         """The present run among all, for instance ``group, 2 of 3``."""
+        if not self.number:
+            return f"{len(self.names)} runs"
         return f"{self.names[self.number - 1]}, {self.number} of {len(self.names)}"
 
 
@@ -181,7 +261,7 @@ class Watcher:
         self._numbers(row["train_loss"], row["train_accuracy"])
         self._move()
         if self.whole is not None:
-            self.whole.tell(row["test_accuracy"])
+            self.whole.tell(row["test_accuracy"], f"{row['epoch']}/{epochs}")
         if self.progress == "lines":
             left = _left(
                 time.perf_counter() - self.started, self._done() - self.first, self._to_do()

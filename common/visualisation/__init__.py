@@ -19,6 +19,7 @@ from common.visualisation.charts import (
     bar_figure,
     gradient_norms,
     line_figure,
+    removed_gradient,
     running_statistics,
 )
 from common.visualisation.curves import comparison, curves, slopes
@@ -66,6 +67,7 @@ __all__ = [
     "play",
     "play_with_batch_noise",
     "play_with_sets",
+    "removed_gradient",
     "running_statistics",
     "samples",
     "save",

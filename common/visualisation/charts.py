@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from common.visualisation import theme
 from common.visualisation.drawing import (
+    DASHES,
     FAINT,
     SMALL,
     as_array,
@@ -28,6 +31,7 @@ from common.visualisation.drawing import (
     start,
     styled,
     text_width,
+    whole_numbers,
 )
 
 
@@ -44,6 +48,7 @@ def line_figure(
     xscale: str = "linear",
     yscale: str = "linear",
     marks: Mapping[str, float] | None = None,
+    guides: Mapping[str, Any] | None = None,
     spread: str = "range",
     ylim: tuple[float | None, float | None] | None = None,
     rows: str = "seeds",
@@ -62,6 +67,7 @@ def line_figure(
             equal distances).
         yscale: ``linear`` or ``log``.
         marks: horizontal lines to compare with, for instance ``{"chance": 10}``.
+        guides: thin grey lines to compare with, by name: values ``(len(x),)``.
         spread: ``range`` or ``sd``.
         ylim: lowest and highest y, either may be None.
         rows: what the rows of ``(rows, len(x))`` are, for the legend.
@@ -91,8 +97,15 @@ def line_figure(
         if len(values) > 1:
             low, high = band(values, spread)
             axes.fill_between(places, low, high, color=mine.colour, alpha=0.15, linewidth=0)
+    for (name, values), dashes in zip((guides or {}).items(), itertools.cycle(DASHES[1:])):
+        axes.plot(
+            places, as_array(values), color=FAINT, linestyle=dashes, linewidth=1.2, zorder=1,
+            label=plain(name),
+        )  # fmt: skip
     draw_marks(axes, marks or {})
     axes.set_yscale(yscale)
+    if yscale == "log":
+        _more_ticks(axes)
     if xscale in ("log2", "log") and not even:
         axes.set_xscale("log", base=2 if xscale == "log2" else 10)
     if xscale == "log2" and not even:
@@ -104,11 +117,20 @@ def line_figure(
     if ylim:
         axes.set_ylim(*ylim)
     several = any(len(values) > 1 for values in arrays.values())
-    if len(lines) > 1 or several:
+    if len(lines) > 1 or several or guides:
         words = f"lowest to highest of the {rows}" if spread == "range" else "mean ± sd"
         what = [Line2D([], [], color="#444444", alpha=0.25, linewidth=8, label=f"band: {words}")]
         legends(figure, axes.get_legend_handles_labels()[0], what if several else [])
     return figure
+
+
+def _more_ticks(axes: Axes) -> None:
+    """1, 2 and 5 of each decade of the y axis, as plain numbers, where there are few decades."""
+    low, high = axes.get_ylim()
+    if high / low < 1e4:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 @styled
@@ -223,18 +245,22 @@ def running_statistics(
     running_var: Any,
     *,
     dataset: str,
-    channels: Sequence[int] = (0, 1, 2),
+    channel: int = 0,
+    momentum: float = 0.1,
     title: str = "",
 ) -> Figure:
-    """BatchNorm's running mean and variance following those of the batches, step by step.
+    """BatchNorm's running mean and variance of a channel following those of the batches.
+
+    A mark stands at the step after which 99 % of the way from the first values is done.
 
     Args:
         batch_mean, running_mean, batch_var, running_var: ``(steps, C)``, after each step.
         dataset: title of the data set.
-        channels: the channels to show, a column of panels each.
+        channel: the channel to show.
+        momentum: the weight of a new batch, between 0 and 1.
         title: instead of the usual one.
 
-    Raises ``ValueError`` if the shapes differ or a channel is out of range.
+    Raises ``ValueError`` if the shapes differ or the channel is out of range.
     """
     table = {
         "mean": (as_array(batch_mean), as_array(running_mean)),
@@ -244,29 +270,72 @@ def running_statistics(
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"The statistics have the shapes {shapes}; all must be one (steps, C).")
     steps, count = next(iter(shapes))
-    _check_channels(channels, count)
+    _check_channels((channel,), count)
     colour = theme.COLOURS["batch"]
-    title = title or "BatchNorm's statistics of each batch and their running values"
-    figure = start(heading(dataset, title), 4.4)
-    grid = figure.subplots(2, len(channels), squeeze=False, sharex=True)
+    title = title or f"BatchNorm's statistics of channel {channel}, of each batch and running"
+    done = math.ceil(math.log(0.01) / math.log(1 - momentum))
+    figure = start(heading(dataset, title), 3.3)
+    panels = figure.subplots(1, 2)
     at = np.arange(1, steps + 1)
-    for row, (name, (batch, running)) in enumerate(table.items()):
-        for axes, channel in zip(grid[row], channels, strict=True):
-            axes.plot(
-                at, batch[:, channel], color=theme.mix(colour, 0.4), linewidth=1,
-                marker="." if steps <= 100 else "", label="of the batch",
+    for axes, (name, (batch, running)) in zip(panels, table.items(), strict=True):
+        axes.plot(
+            at, batch[:, channel], color=theme.mix(colour, 0.4), linewidth=1,
+            marker="." if steps <= 100 else "", label="of the batch",
+        )  # fmt: skip
+        axes.plot(
+            at, running[:, channel], color=theme.mix(colour, 0.75, "#000000"), linewidth=2.4,
+            label="running",
+        )  # fmt: skip
+        if done <= steps:
+            axes.axvline(done, color=FAINT, linestyle=DASHES[2], linewidth=1.4, zorder=1)
+            axes.annotate(
+                "99 %", (done, 0), (-3, 4), xycoords=("data", "axes fraction"), ha="right",
+                textcoords="offset points", fontsize=SMALL, color=FAINT,
             )  # fmt: skip
-            axes.plot(
-                at, running[:, channel], color=theme.mix(colour, 0.75, "#000000"), linewidth=2.4,
-                label="running",
-            )  # fmt: skip
-            if row == 0:
-                axes.set_title(f"channel {channel}", fontsize=11)
-            else:
-                axes.set_xlabel("training step (batch)")
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        grid[row][0].set_ylabel(name)
-    legends(figure, grid[0][0].get_legend_handles_labels()[0])
+        axes.set(xlabel="training step (batch)", ylabel=name)
+        whole_numbers(axes)
+    figure.alt = f"99 % of the way from the first values are done after {done} steps."
+    legends(figure, panels[0].get_legend_handles_labels()[0])
+    return figure
+
+
+@styled
+def removed_gradient(
+    x_hat: Any, before: Any, after: Any, *, dataset: str, title: str = "", norm: str = "batch"
+) -> Figure:
+    """What a norm takes away from the gradient of one set S: its least squares line over x̂.
+
+    Args:
+        x_hat: the normalised values, ``(|S|,)``; of more than 2,000 some are drawn.
+        before: the gradient that arrives at them.
+        after: what goes on to the norm's input, times the standard deviation.
+        dataset: title of the data set ("" if no data set is involved).
+        title: instead of the usual one.
+        norm: for the colour.
+
+    Raises ``ValueError`` if the shapes differ.
+    """
+    values, *pair = (as_array(part).ravel() for part in (x_hat, before, after))
+    if len({len(part) for part in (values, *pair)}) != 1:
+        raise ValueError("x_hat, before and after must hold the same values; their sizes differ.")
+    title = title or "the gradient in one channel, on its way back through the norm"
+    figure = start(heading(dataset, title), 3.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    shown = slice(None, None, math.ceil(len(values) / 2000))
+    ends = np.array([values.min(), values.max()])
+    words = ("arrives from above", "goes on below, times σ")
+    for axes, gradient, name in zip(panels, pair, words, strict=True):
+        slope, mean = np.polyfit(values, gradient, 1)
+        axes.plot(
+            values[shown], gradient[shown], ".", color=theme.mix(theme.COLOURS[norm], 0.6),
+            markersize=3, label="a value of the channel",
+        )  # fmt: skip
+        axes.plot(ends, mean + slope * ends, color="black", linewidth=2, label="least squares line")
+        axes.set(xlabel=r"normalised value $\hat x$", title=name)
+        share = (mean**2 + slope**2 * values.var()) / max(np.square(gradient).mean(), 1e-300)
+        figure.alt += f" What {name}: the line holds {share:.0%} of the squares."
+    panels[0].set_ylabel("gradient of the loss")
+    legends(figure, panels[0].get_legend_handles_labels()[0])
     return figure
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from common.frontends import front_end
 from common.visualisation import theme
-from common.visualisation.drawing import FAINT, Picture, signed, start, styled
+from common.visualisation.drawing import DASHES, FAINT, Picture, legends, signed, start, styled
 from common.visualisation.sets import TALLEST, axes_figure
 
 # The largest tensor to play with: beyond it the squares are too small to see.
@@ -144,7 +144,8 @@ def batch_noise_figure(batch_size: int = 8, size: int = 4) -> Figure:
     """Mean and variance of 200 batches of every batch size, those of `batch_size` in full colour.
 
     The values are made up: one channel of feature maps (N, 1, size, size) with mean 0 and variance
-    1 over all images, a third of which is a brightness that all pixels of an image share.
+    1 over all images, a third of which is a brightness that all pixels of an image share. Dashed:
+    how far the means would scatter if each image, or each pixel, were one independent value.
     Raises ValueError for a batch size that is not in BATCH_SIZES or a size below 1.
     """
     if batch_size not in BATCH_SIZES:
@@ -159,7 +160,17 @@ def batch_noise_figure(batch_size: int = 8, size: int = 4) -> Figure:
     figure = start(title, 3.9, f"{spread}, the variances by {variances[chosen].std():.2f}.")
     left, right = figure.subplots(1, 2)
     _scatter(left, means, chosen, 0.0, r"mean of the batch, $\mu_c$")
+    guides = {r"$\pm 1/\sqrt{N}$: one independent value an image": 1}
+    guides[r"$\pm 1/\sqrt{NHW}$: every pixel independent"] = size
+    for (name, by), dashes in zip(guides.items(), DASHES[1:], strict=False):
+        expected = 1 / (by * np.sqrt(BATCH_SIZES))
+        for sign in (1, -1):
+            left.plot(
+                range(len(expected)), sign * expected, color="black", linestyle=dashes,
+                linewidth=1.2, label=name if sign == 1 else None, zorder=4,
+            )  # fmt: skip
     _scatter(right, variances, chosen, 1.0, r"variance of the batch, $\sigma_c^2$")
+    legends(figure, left.get_legend_handles_labels()[0])
     return figure
 
 

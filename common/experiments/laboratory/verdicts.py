@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
         if math.isnan(self.effect):
             return "–"
         between = "" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.effect:+.2f}{between} {self.contrast.unit}".replace("-", "−")
+        return f"{self.effect:+.2f}{between} {self.contrast.unit}".strip().replace("-", "−")
 
     @property
     def sentence(self) -> str:

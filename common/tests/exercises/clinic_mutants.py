@@ -482,7 +482,7 @@ ESTIMATES = [
     ("three rounds", estimate_in_rounds, ("are the old statistics",)),
     ("half and half", estimate_by_half, ("are the old statistics",)),
     ("reset in the loop", reset_in_the_loop, ("only the last batch",)),
-    ("variances lost", variances_of_a_fresh_layer, ("the mean over all batches",)),
+    ("variances lost", variances_of_a_fresh_layer, ("that of a fresh layer",)),
     ("no reset, momentum 0.1", estimate(reset=False, momentum=0.1), ("old statistics still",)),
     ("reset, momentum 0.1", estimate(momentum=0.1), ("reset is not enough",)),
     ("momentum 1", estimate(momentum=1.0), ("only the last batch",)),

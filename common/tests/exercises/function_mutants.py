@@ -1177,7 +1177,7 @@ LATER = [
         "batch first", checks.check_group_statistics, group_batch_first, ("cuts the batch: the",)
     ),
     Mutant("mean negated", STATISTICS, statistics(lambda x: -x.mean((0, 2, 3))), ("the sign of",)),
-    Mutant("first image", STATISTICS, statistics(lambda x: x[0].mean((1, 2))), ("image's alone",)),
+    Mutant("first image", STATISTICS, statistics(lambda x: x[0].mean((1, 2))), ("image alone",)),
     Mutant(
         "first channel for all",
         STATISTICS,

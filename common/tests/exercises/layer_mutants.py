@@ -850,7 +850,7 @@ BATCH_NORMS = [
     ("updated before use in eval", UpdatedBeforeEval, ("updated before they are used",)),
     ("identity in eval", IdentityInEval, ("returned as it is",)),
     ("batch's mean in eval", OwnMeanInEval, ("here the mean is the batch's",)),
-    ("no gamma and beta in eval", NoAffineInEval, ("count in both modes",)),
+    ("no gamma and beta in eval", NoAffineInEval, ("gamma and beta are not used: it",)),
     ("forward returns nothing", ReturnsNothing, ("return line missing",)),
     ("statistics in another shape", ShapedStatistics, ("flatten",)),
     ("biased running_var", BiasedRunningVariance, ("takes the unbiased variance",)),

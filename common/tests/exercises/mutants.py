@@ -78,8 +78,10 @@ from common.tests.exercises.answers import (
 from common.tests.exercises.clinic_mutants import CLINIC
 from common.tests.exercises.error_mutants import ERRORS
 from common.tests.exercises.function_mutants import FUNCTIONS
+from common.tests.exercises.half_repaired_mutants import HALF_REPAIRED
 from common.tests.exercises.layer_mutants import BATCH_NORMS, LAYER_NORMS
 from common.tests.exercises.opening_mutants import MUTANTS as OPENING
+from common.tests.exercises.rarer_mutants import RARER
 
 STATISTICS = {
     "batch": checks.check_batch_statistics,
@@ -465,6 +467,8 @@ MUTANTS: list[Mutant] = [
     *CLINIC,
     *OPENING,
     *ERRORS,
+    *RARER,
+    *HALF_REPAIRED,
     *(Mutant(n, checks.check_layer_norm, cls, words) for n, cls, words in LAYER_NORMS),
     *(Mutant(n, checks.check_batch_norm_layer, cls, words) for n, cls, words in BATCH_NORMS),
     *(

@@ -23,6 +23,7 @@ from common.exercises.inputs import LAYOUTS, alike, sample
 from common.exercises.search import some_values
 from common.exercises.statistics import Statistics
 from common.exercises.whole_norms import Normalised, RootMeanSquare
+from common.tests.exercises import clinic_mutants
 from common.tests.exercises.answers import eps_outside, norm_answer, unbiased, without_gradient
 from common.tests.exercises.layer_mutants import RightBatchNorm
 from common.tests.exercises.mutants import MUTANTS
@@ -220,6 +221,27 @@ def test_find_the_bug_helps_with_a_mistake_that_nobody_planted(answer):
     verdict = checks.check_batch_norm(answer, reveal=False)
     assert verdict.reveal
     assert "folded" not in repr(verdict)
+
+
+def test_the_clinic_keeps_its_usual_mistake_to_itself_and_helps_with_others():
+    def in_train_mode(network):
+        for norm in clinic_mutants.norms(network):
+            norm.requires_grad_(False)
+
+    checked = functools.partial(checks.check_frozen_statistics, reveal=False)
+    assert not checked(in_train_mode).reveal
+    assert checked(clinic_mutants.freeze_statistics_only).reveal
+    assert checked(clinic_mutants.freeze).right
+    usual = {
+        checks.check_still_frozen: clinic_mutants.epoch(lambda network: network.train()),
+        checks.check_re_estimated_statistics: clinic_mutants.estimate(reset=False, momentum=0.1),
+        checks.check_mixed_batches: clinic_mutants.in_order,
+        checks.check_no_batch_of_one: clinic_mutants.in_order,
+        checks.check_channels_in_order: clinic_mutants.load(running=False),
+    }
+    for check, mistake in usual.items():
+        assert check(mistake).reveal
+        assert not check(mistake, reveal=False).reveal
 
 
 def test_a_message_gives_numbers_of_the_learner_and_the_right_ones():

@@ -9,6 +9,7 @@ import re
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from common.settings import ROOT
 
@@ -24,7 +25,10 @@ HINT = re.compile(r"<details><summary>Hint</summary>\s*\S.*?</details>", re.DOTA
 
 
 def exercises(lesson):
-    """(card, code, what follows) of every exercise of a lesson: the sources of three cells."""
+    """(card, code, hint and solution) of every exercise of a lesson.
+
+    Hint and solution are folded in the card, or in the cell after the code.
+    """
     path = ROOT / lesson / NOTEBOOKS[lesson]
     if not path.exists():
         pytest.skip(f"{lesson} has no notebook yet")
@@ -40,7 +44,9 @@ def exercises(lesson):
         if is_exercise:
             around = [*cells[k - 1 : k], *cells[k + 1 : k + 2]]
             assert [kind for kind, _ in around] == ["markdown", "markdown"], source
-            found.append((around[0][1], source, around[1][1]))
+            card, after = (text for _, text in around)
+            card = card[card.index("### ") :]  # a section may end in the same cell
+            found.append((card, source, card if SOLUTION.search(card) else after))
         else:
             assert "raise NotImplementedError" not in source, "a stub without a check"
     return found
@@ -62,11 +68,15 @@ def solution_of(text):
 
 
 @pytest.mark.parametrize("lesson", [name for name in NOTEBOOKS if name != "common"])
-def test_each_lesson_has_three_to_five_exercises_of_every_kind(lesson):
-    found = exercises(lesson)
-    assert 3 <= len(found) <= 5
-    assert sum("Find the bug" in card for card, _, _ in found) == 1
-    assert sum("Predict" in card for card, _, _ in found) == 1
+def test_each_lesson_has_exercises_of_every_kind(lesson):
+    titles = [card.splitlines()[0] for card, _, _ in exercises(lesson)]
+    numbered = [title for title in titles if title.startswith("### Exercise ")]
+    assert 3 <= len(numbered) <= 6
+    assert sum("Find the bug" in title for title in titles) == 1
+    assert sum("Predict" in title for title in titles) == 1
+    patients = [title for title in titles if title.startswith("### Patient ")]
+    assert len(numbered) + len(patients) == len(titles)
+    assert len(patients) == (6 if lesson == "Batch-Norm" else 0)
 
 
 @pytest.mark.parametrize("lesson", NOTEBOOKS)
@@ -84,18 +94,19 @@ def test_each_exercise_says_how_hard_it_is_and_has_a_hint_and_a_solution(lesson)
 @pytest.mark.parametrize("lesson", NOTEBOOKS)
 def test_as_committed_an_exercise_waits_for_its_learner(lesson):
     for card, code, _ in exercises(lesson):
-        verdict = run(code, {"torch": torch, "nn": nn})
+        verdict = run(code, {"torch": torch, "nn": nn, "F": F})
         assert not verdict.right, card
         # A function with a bug to find is an answer already, and a wrong one.
+        given = "Find the bug" in card or card.startswith("### Patient ")
         assert verdict.attempted == ("raise NotImplementedError" not in code), card
-        assert verdict.attempted == ("Find the bug" in card), card
+        assert verdict.attempted == given, card
         assert verdict.reveal == (not verdict.attempted), card
 
 
 @pytest.mark.parametrize("lesson", NOTEBOOKS)
 def test_each_solution_in_the_stubs_place_passes_its_check(lesson):
     for card, code, after in exercises(lesson):
-        namespace = {"torch": torch, "nn": nn}
+        namespace = {"torch": torch, "nn": nn, "F": F}
         run(code, namespace)
         solution, check = solution_of(after), code.strip().splitlines()[-1]
         verdict = run(f"{solution}\n{check}", namespace)

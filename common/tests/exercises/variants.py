@@ -16,6 +16,7 @@ from common.tests.exercises.answers import (
     two_pass,
 )
 from common.tests.exercises.clinic_mutants import REPAIRED
+from common.tests.exercises.half_repaired_mutants import REPAIRED_TOO
 from common.tests.exercises.layer_mutants import BatchNormInPlace, RightBatchNorm
 from common.tests.exercises.mutants import NORMS, STATISTICS, as_asked
 from common.tests.exercises.opening_mutants import VARIANTS as OPENING
@@ -369,9 +370,15 @@ VARIANTS: list[Variant] = [
     Variant("buffers in place", checks.check_batch_norm_layer, BatchNormInPlace),
     Variant("one piece", checks.check_batch_norm_layer, BatchNormByAxes),
     *OPENING,
+    *REPAIRED_TOO,
     Variant("powers", checks.check_depth_prediction, lambda: (2**20, 1, 2)),
     Variant("written out", checks.check_depth_prediction, lambda: ["1,048,576", 1.0, "2"]),
     Variant("rounded", checks.check_batch_norm_prediction, lambda: (0.4, 1.57, -1.34, 0.48)),
+    Variant(
+        "values of a dict",
+        checks.check_group_norm_prediction,
+        lambda: {"means": 32, "values": 2048, "parameters": 64}.values(),
+    ),
     Variant("a list", checks.check_group_norm_prediction, lambda: [32, 8 * 16 * 16, 64]),
     Variant(
         "tensors", checks.check_layer_norm_prediction, lambda: torch.tensor([2048, 32, 32, 512])

@@ -18,6 +18,7 @@ from common.experiments.laboratory.declare import Cell, Contrast, Study, grid, l
 from common.experiments.laboratory.kept import Kept, Line
 from common.experiments.laboratory.runner import again, run_studies
 from common.experiments.laboratory.verdicts import holm, judge, per_seed
+from common.experiments.shipped import course_histories
 from common.files import write_atomically
 from common.reports.court import court_page, court_section
 from common.reports.kept import Results
@@ -347,3 +348,12 @@ def test_the_list_names_every_study(capsys):
     assert all(f"\n{name} " in printed for name in STUDIES)
     assert cli.main(["study", "births"]) == 2
     assert "birth" in capsys.readouterr().err
+
+
+def test_with_all_images_size_takes_the_shipped_runs():
+    study = laboratory.STUDIES["size"]
+    condition = study.condition("layer/images=50000/width=1")
+    (run,) = (run for run in course_histories("layer") if run.seed == 2)
+    values = study.measure(condition, 2, None, None)
+    assert values["test"] == run.test_accuracy
+    assert values["gap"] == run.train_accuracy - run.test_accuracy

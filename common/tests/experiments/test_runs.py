@@ -2,7 +2,9 @@
 
 import csv
 import math
+import pickle
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -83,10 +85,30 @@ def test_side_by_side_gives_what_one_after_the_other_gives(tmp_path, capfd, monk
         assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=1.0)
         assert one.recipe == other.recipe
     lines = capfd.readouterr().out.splitlines()
-    assert "2 runs, 2 at a time; a line an epoch." in lines
-    assert any(
-        re.match(r"2 of 2 runs done, about 0:00 left: batch .* %, group", li) for li in lines
-    )
+    assert lines[-3] == "2 runs, 2 at a time."
+    assert {line.split(", epoch")[0] for line in lines[-2:]} == {"batch, 1 of 2", "group, 2 of 2"}
+    assert all(re.search(r"test .* %; \d:\d\d left, all \d:\d\d left$", li) for li in lines[-2:])
+
+
+def test_one_view_shows_runs_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    names = ["batch", "group", "layer"]
+    with Overview("bar", names, [1.0] * 3, board=tmp_path / "board") as whole:
+        members = [pickle.loads(pickle.dumps(whole.member(number))) for number in range(3)]
+        assert {member.progress for member in members} == {"none"}
+        members[0].at(0.5)
+        members[2].tell(38.25, "1/3")
+        members[2].at(1.0)
+        with whole.watching():
+            deadline = time.monotonic() + 20
+            while whole.bar.n < 1.5 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        line = whole.bar.format_meter(**whole.bar.format_dict | {"ncols": 80})
+    assert whole.done == 1.5
+    assert line.startswith("3 runs  50%|")
+    assert line.endswith("layer 1/3 38.2")
+    whole.board.unlink()
+    members[1].at(1.0)  # as on another machine of a cluster: nothing is told, nothing fails
 
 
 def test_a_file_of_another_recipe_is_not_taken_for_this_run(tmp_path):

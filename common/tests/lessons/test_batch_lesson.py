@@ -63,9 +63,22 @@ def test_noise_shrinks_with_the_root_of_the_batch_size(utils, net):
     x = torch.randn(400, 3, 8, 8)
     with torch.no_grad():
         net.train()(x)
-    few, many = utils.noise(net.eval(), "1", x, (4, 64))
+    few, many = utils.noise(net.eval(), net[1], x, (4, 64))
     assert few / many == pytest.approx(4, rel=0.15)
     assert not net[1]._forward_pre_hooks
+
+
+def test_the_way_back_takes_mean_and_slope_away(utils, net):
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([0.5, -1.0, 2.0, 3.0]))
+    x, y = torch.randn(6, 3, 8, 8), torch.arange(6) % 4
+    ((x_hat, above, below),) = utils.backward_at(net.train(), [net[1]], x, y)
+    assert x_hat.shape == above.shape == below.shape == (4, 6 * 6 * 6)
+    line = above.mean(1, keepdim=True) + x_hat * (above * x_hat).mean(1, keepdim=True)
+    assert line.abs().max() > 1e-4
+    torch.testing.assert_close(below, above - line, rtol=1e-3, atol=1e-6)
+    assert not net[1]._forward_hooks
+    assert not net[1]._backward_hooks
 
 
 def test_test_images_come_shuffled_with_their_labels(utils):

@@ -133,6 +133,7 @@ FIGURES = {
     ),
     "histograms": lambda: show.activation_histograms(TENSOR, TENSOR, norm="batch", dataset=TITLE),
     "running": lambda: show.running_statistics(STEPS, STEPS, STEPS, STEPS, dataset=TITLE),
+    "gradient": lambda: show.removed_gradient(STEPS[:, 0], STEPS[:, 0], STEPS[:, 0], dataset=TITLE),
     "affine": lambda: show.affine_parameters(
         {"norm 1": (torch.rand(8), torch.rand(8))}, norm="layer", dataset=TITLE
     ),
@@ -802,17 +803,41 @@ def test_histograms_state_the_mean_and_spread_of_each_channel():
 
 
 def test_running_statistics_draw_what_they_are_given():
-    mean, running, var, running_var = (torch.rand(7, 4) for _ in range(4))
-    figure = show.running_statistics(
-        mean, running, var, running_var, dataset=TITLE, channels=(1, 3)
-    )
-    drawn = [[line.get_ydata() for line in axes.lines] for axes in figure.axes]
-    given = [(mean, running, 1), (mean, running, 3), (var, running_var, 1), (var, running_var, 3)]
-    for lines, (batch, average, channel) in zip(drawn, given, strict=True):
-        assert lines[0] == pytest.approx(batch[:, channel].numpy())
-        assert lines[1] == pytest.approx(average[:, channel].numpy())
+    mean, running, var, running_var = (torch.rand(50, 4) for _ in range(4))
+    figure = show.running_statistics(mean, running, var, running_var, dataset=TITLE, channel=3)
+    given = [(mean, running), (var, running_var)]
+    for axes, (batch, average) in zip(figure.axes, given, strict=True):
+        assert axes.lines[0].get_ydata() == pytest.approx(batch[:, 3].numpy())
+        assert axes.lines[1].get_ydata() == pytest.approx(average[:, 3].numpy())
+        # 0.9 to the power of 43 is 0.011, to that of 44 it is 0.0097.
+        assert list(axes.lines[2].get_xdata()) == [44, 44]
     with pytest.raises(ValueError, match="all must be one"):
         show.running_statistics(mean, running, var, running_var[:3], dataset=TITLE)
+
+
+def test_the_gradient_loses_its_least_squares_line():
+    x_hat = torch.randn(500)
+    x_hat = (x_hat - x_hat.mean()) / x_hat.std(correction=0)
+    rest = torch.randn(500)
+    rest = rest - rest.mean() - x_hat * (rest * x_hat).mean()
+    figure = show.removed_gradient(x_hat, 2 + 3 * x_hat + rest, rest, dataset=TITLE)
+    ends = np.array([x_hat.min(), x_hat.max()])
+    for axes, line in zip(figure.axes, (2 + 3 * ends, 0 * ends), strict=True):
+        assert axes.lines[1].get_ydata() == pytest.approx(line, abs=1e-4)
+    assert "the line holds 0% of the squares" in figure.alt
+    with pytest.raises(ValueError, match="sizes differ"):
+        show.removed_gradient(x_hat, rest, rest[:9], dataset=TITLE)
+
+
+def test_guides_are_lines_to_compare_with_on_readable_ticks():
+    guides = {"guide": [1, 0.5, 0.25]}
+    words = {"xlabel": "x", "ylabel": "y", "title": "lines", "dataset": TITLE, "yscale": "log"}
+    figure = show.line_figure([1, 4, 16], {"measured": [0.6, 0.3, 0.15]}, guides=guides, **words)
+    (axes,) = figure.axes
+    assert list(axes.lines[1].get_ydata()) == guides["guide"]
+    assert axes.lines[1].get_label() == "guide"
+    ticks = axes.yaxis.get_major_formatter().format_ticks(axes.get_yticks())
+    assert {"0.1", "0.2", "0.5", "1"} <= set(ticks)
 
 
 def test_affine_parameters_show_every_value_and_the_median():

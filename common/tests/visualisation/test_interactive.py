@@ -95,6 +95,9 @@ def test_the_noise_of_a_batch_follows_its_controls():
     play = interactive.play_with_batch_noise(live=True)
     play.controls["batch_size"].value, play.controls["size"].value = 128, 8
     assert "8×8 pixels. At N = 128 " in play.figure.alt
+    images, pixels = (line for line in play.figure.axes[0].lines if "sqrt" in line.get_label())
+    assert images.get_ydata()[1] == pytest.approx(1 / 4**0.5)  # at N = 4
+    assert pixels.get_ydata()[1] == pytest.approx(1 / (4 * 64) ** 0.5)
 
 
 def test_noise_shrinks_with_the_batch_as_theory_says():
