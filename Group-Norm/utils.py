@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from model import NETWORKS, NORM
+from model import NETWORKS
 from torch import nn
 
 from common import training
-from common.data import ImageData, ImageSet, small
+from common.data import ImageData, ImageSet
 from common.experiments import trainer
-from common.training import History, course_recipe
 
 trained = trainer(NETWORKS)
 
@@ -27,8 +24,8 @@ def group_norms(net: nn.Module) -> dict[str, nn.GroupNorm]:
     found = {name: m for name, m in net.named_modules() if isinstance(m, nn.GroupNorm)}
     if not found:
         raise ValueError(
-            "This network holds no group norm. Choose one that does, such as NETWORK = 'course', "
-            "and run the lesson from section 5 again."
+            "This network holds no group norm. Choose one that does, such as 'course', and run the "
+            "lesson from section 3 again."
         )
     return found
 
@@ -65,18 +62,6 @@ def cut_across(net: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-def with_batch_statistics(net: nn.Module) -> nn.Module:
-    """A copy of ``net`` whose batch norms always use the batch at hand, as they do in training.
-
-    Without running statistics PyTorch's batch norm has nothing else to turn to, in eval mode too.
-    """
-    twin = copy.deepcopy(net)
-    for layer in twin.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean = layer.running_var = None
-    return twin
-
-
 def inputs_of(net: nn.Module, name: str, images: ImageSet, data: ImageData) -> torch.Tensor:
     """What the layer called ``name`` gets to see of ``images``, ``(N, C, H, W)``."""
     seen = []
@@ -100,30 +85,3 @@ def class_from_strengths(x: torch.Tensor, labels: torch.Tensor) -> float:
     centres = torch.stack([strengths[:half][labels[:half] == k].mean(0) for k in known])
     nearest = known[torch.cdist(strengths[half:], centres).argmin(1)]
     return 100 * (nearest == labels[half:]).double().mean().item()
-
-
-def runs_by_groups(
-    data: ImageData,
-    groups: Sequence[int | None] = (1, 2, 4, 8, None),
-    seeds: Sequence[int] = (1, 2),
-) -> dict[str, list[History]]:
-    """Short runs of the course network that differ in the number of groups alone, by that number.
-
-    They are made on ``small(data)``, in quick mode with one seed. None among ``groups`` is one
-    group a channel.
-    """
-    few = small(data)
-    each = [
-        (str(number or "C"), number, seed)
-        for number in groups
-        for seed in (seeds[:1] if data.quick else seeds)
-    ]
-    runs: dict[str, list[History]] = {name: [] for name, _, _ in each}
-    with training.Overview("bar", [f"G = {name}" for name, _, _ in each], [1] * len(each)) as whole:
-        for place, (name, number, seed) in enumerate(each):
-            whole.begin(place)
-            net = regrouped(training.seeded_model("course", NORM, few, seed), number)
-            recipe = replace(course_recipe(NORM, seed), epochs=3, batch_size=64)
-            told = {"network": "course", "norm": NORM, "whole": whole}
-            runs[name].append(training.fit(net, few, recipe, **told))
-    return runs

@@ -8,8 +8,9 @@ set, so that a figure made on the stand-in or in quick mode can never pass for C
 ``pictures.py`` shows images and mistakes, ``curves.py`` runs and their comparison, ``charts.py``
 lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
 ``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``maps.py`` has sizes
-layer by layer, ``turns.py`` networks that take turns, while they do. ``guesses.py`` asks for a
-number before a figure shows it. ``drawing.py`` is what all of them are drawn with.
+layer by layer, ``heat.py`` maps of any numbers, ``turns.py`` networks that take turns, while they
+do. ``guesses.py`` asks for a number before a figure shows it. ``drawing.py`` is what all of them
+are drawn with.
 """
 
 from common.visualisation.charts import (
@@ -24,6 +25,7 @@ from common.visualisation.charts import (
 from common.visualisation.curves import comparison, curves, slopes
 from common.visualisation.drawing import Note, save
 from common.visualisation.guesses import Guesses
+from common.visualisation.heat import heat_maps
 from common.visualisation.interactive import play, play_with_batch_noise, play_with_sets
 from common.visualisation.maps import layer_map
 from common.visualisation.panels import panel_figure
@@ -57,6 +59,7 @@ __all__ = [
     "curves",
     "gallery",
     "gradient_norms",
+    "heat_maps",
     "layer_map",
     "line_figure",
     "misclassified",

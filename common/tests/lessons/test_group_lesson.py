@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.data.images import load_images
-from common.networks.registry import build
 
 
 @pytest.fixture
@@ -64,16 +63,6 @@ def test_groups_cut_across_hold_every_gth_channel(utils, net):
         assert not torch.allclose(net[1](x), by_hand, atol=1e-3)
 
 
-def test_batch_norm_with_the_batch_s_statistics_notices_its_company_in_eval_mode(utils, data):
-    rival = build(norm="batch").eval()
-    twin = utils.with_batch_statistics(rival)
-    x = torch.randn(6, 3, 32, 32)
-    with torch.no_grad():
-        torch.testing.assert_close(rival(x)[:2], rival(x[:2]), rtol=1e-4, atol=1e-5)
-        assert (twin(x)[:2] - twin(x[:2])).abs().max() > 1e-3
-    assert rival.stem[1].running_mean is not None
-
-
 def test_the_inputs_of_a_layer_are_what_it_normalises(utils, net, data):
     few = data.test.draw(12)
     seen = utils.inputs_of(net, "1", few, data)
@@ -92,25 +81,6 @@ def test_one_channel_a_group_hides_the_class_that_the_channels_strengths_tell(ut
     x[torch.arange(200), labels] += 3  # each class has a channel of its own
     assert utils.class_from_strengths(F.group_norm(x, 1), labels) == 100
     assert utils.class_from_strengths(F.group_norm(x, 8), labels) < 60
-
-
-def test_small_images_are_some_of_the_images_at_a_smaller_size(utils, data):
-    few = utils.small(data, train=60, test=30)
-    assert few.train.images.shape == (60, 3, 16, 16)
-    assert few.test.images.shape == (30, 3, 16, 16)
-    assert few.train.images.dtype == torch.uint8
-    brightness = few.train.images.float().mean()
-    assert brightness == pytest.approx(data.train.draw(60).images.float().mean(), abs=1)
-    assert "60 training images at 16×16" in few.name
-
-
-def test_short_runs_differ_in_their_groups_alone(utils, data):
-    runs = utils.runs_by_groups(data, groups=(1, None))
-    assert list(runs) == ["1", "C"]
-    (one,), (all_alone,) = runs.values()
-    assert one.recipe == all_alone.recipe
-    assert one.parameters == all_alone.parameters
-    assert one.epochs[-1]["train_loss"] != all_alone.epochs[-1]["train_loss"]
 
 
 def test_a_network_without_group_norms_is_refused_and_one_that_has_them_is_named(lesson):

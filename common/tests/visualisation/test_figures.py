@@ -150,6 +150,10 @@ FIGURES = {
         {"spread": {kind: torch.rand(5, 3) for kind in ("none", "batch", "group", "layer")}},
         (0.5, 1, 2), xlabel="gain", title="five layers", dataset=TITLE,
     ),
+    "heat": lambda: show.heat_maps(
+        {f"seed {k}": {"norm 1": torch.rand(4, 4), "norm 2": torch.rand(2, 2)} for k in (1, 2)},
+        xlabel="column", ylabel="row", label="scale", title="two maps", dataset=TITLE, centre=1,
+    ),
     "bars": lambda: show.bar_figure(
         {"batch": 32, "layer": 3072}, xlabel="parameters", title="what it costs", dataset=TITLE
     ),
@@ -190,7 +194,12 @@ def test_every_figure_is_small_and_readable_and_fits_a_notebook(figures, name):
 def test_every_chart_names_its_axes(figures, name):
     visible = [axes for axes in figures[name].axes if axes.get_visible() and axes.axison]
     assert bool(visible) != (name in NO_AXES)
-    shared = {"histograms", "running", "affine"}  # inner panels share the outer ones' labels
+    shared = {
+        "histograms",
+        "running",
+        "affine",
+        "heat",
+    }  # inner panels share the outer ones' labels
     for axes in visible:
         if name not in shared:
             # A chart of names on one axis needs a label on the other only.
