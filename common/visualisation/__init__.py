@@ -8,10 +8,12 @@ set, so that a figure made on the stand-in or in quick mode can never pass for C
 ``pictures.py`` shows images and mistakes, ``curves.py`` runs and their comparison, ``charts.py``
 lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
 ``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``maps.py`` has sizes
-layer by layer, ``turns.py`` networks that take turns, while they do. ``guesses.py`` asks for a
-number before a figure shows it. ``drawing.py`` is what all of them are drawn with.
+layer by layer, ``turns.py`` networks that take turns, while they do, ``answers.py`` how sure
+networks are and where they disagree. ``guesses.py`` asks for a number before a figure shows it,
+``quiz.py`` for one of a few answers. ``drawing.py`` is what all of them are drawn with.
 """
 
+from common.visualisation.answers import disagreements, reliability_diagram
 from common.visualisation.charts import (
     activation_histograms,
     affine_parameters,
@@ -35,6 +37,7 @@ from common.visualisation.pictures import (
     misclassified,
     samples,
 )
+from common.visualisation.quiz import Quiz
 from common.visualisation.sets import SET_KINDS, axes_figure, set_mask, set_numbers
 from common.visualisation.theme import LABELS
 from common.visualisation.turns import turns_figure, watch_turns
@@ -44,6 +47,7 @@ __all__ = [
     "SET_KINDS",
     "Guesses",
     "Note",
+    "Quiz",
     "activation_histograms",
     "affine_parameters",
     "augmentations",
@@ -54,6 +58,7 @@ __all__ = [
     "confusion",
     "confusion_counts",
     "curves",
+    "disagreements",
     "gallery",
     "gradient_norms",
     "layer_map",
@@ -63,6 +68,7 @@ __all__ = [
     "play",
     "play_with_batch_noise",
     "play_with_sets",
+    "reliability_diagram",
     "running_statistics",
     "samples",
     "save",
