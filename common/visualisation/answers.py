@@ -53,7 +53,7 @@ def reliability_diagram(tables: Mapping[str, Reliability], *, dataset: str) -> F
     title = "how sure the networks are, and how often they are right"
     figure = start(heading(dataset, title), 3.9)
     grid = figure.subplots(
-        2, len(tables), sharex=True, sharey="row", squeeze=False, height_ratios=(3.2, 1)
+        2, len(tables), sharex=True, sharey="row", squeeze=False, height_ratios=(2.6, 1)
     )
     for (upper, lower), (name, table) in zip(grid.T, tables.items(), strict=True):
         colour = look[name].colour

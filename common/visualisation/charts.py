@@ -28,6 +28,7 @@ from common.visualisation.drawing import (
     start,
     styled,
     text_width,
+    whole_numbers,
 )
 
 
@@ -100,6 +101,8 @@ def line_figure(
         axes.xaxis.set_minor_locator(NullLocator())
     if even:
         name_ticks(axes, [str(value) for value in x])
+    if all(isinstance(value, int) for value in x) and xscale == "linear":
+        whole_numbers(axes)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if ylim:
         axes.set_ylim(*ylim)
