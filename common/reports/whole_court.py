@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.experiments import laboratory
-from common.experiments.laboratory import NOT_RUN
 from common.reports.court_rows import Row, claims_of, effect_words, rows_of, verdicts_in
 from common.visualisation import Quiz
 
 HOLDS, NOT, MIXED = "holds", "does not hold", "mixed or not decided"
 CHOICES = (HOLDS, NOT, MIXED)
 PROVEN, UNTESTABLE = "proven, right or wrong", "not testable as put"
-ORDER = (HOLDS, NOT, MIXED, PROVEN, UNTESTABLE, NOT_RUN)
+ORDER = (HOLDS, NOT, MIXED, PROVEN, UNTESTABLE, laboratory.NOT_RUN)
 
 
 def verdict_on(rows: Sequence[Row]) -> str:
@@ -25,9 +24,9 @@ def verdict_on(rows: Sequence[Row]) -> str:
     """
     if rows[0].verdict.startswith(("proven", "not testable")):
         return PROVEN if rows[0].verdict.startswith("proven") else UNTESTABLE
-    words = {row.verdict for row in rows} - {NOT_RUN}
+    words = {row.verdict for row in rows} - {laboratory.NOT_RUN}
     if not words:
-        return NOT_RUN
+        return laboratory.NOT_RUN
     return words.pop() if words in ({HOLDS}, {NOT}) else MIXED
 
 
@@ -66,7 +65,7 @@ class WholeCourt:
         for word in filter(self.groups.get, ORDER):
             claims = "".join(_folded(claim, rows) for claim, rows in self.groups[word])
             head = f"<b>{word}</b> ({len(self.groups[word])})"
-            if word == NOT_RUN:  # long, and nothing to see yet
+            if word == laboratory.NOT_RUN:  # long, and nothing to see yet
                 parts.append(f"<details><summary>{head}</summary>{claims}</details>")
             else:
                 parts.append(f"<p>{head}</p>{claims}")
@@ -81,7 +80,7 @@ def whole_court(folder: Path = laboratory.RESULTS) -> WholeCourt:
 
 
 def _line(row: Row) -> str:
-    if row.verdict == NOT_RUN:
+    if row.verdict == laboratory.NOT_RUN:
         return ""
     return f"{row.measured}: {effect_words(row)} → {row.verdict}"
 
