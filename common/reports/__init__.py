@@ -4,9 +4,9 @@
 ``network_tables.py``, ``race_table.py`` and ``search_tables.py`` make Markdown of them with the
 pieces of ``cells.py``, ``console.py`` a table for the terminal, ``speed.py`` the benchmark's
 report, ``studies.py`` that of a study. ``pages.py`` fills the pages, ``court.py`` writes the one on
-the claims, whose rows ``court_rows.py`` shows in notebooks, and ``figures.py`` draws what they
-show. ``notebooks.py`` brings the notebooks into the
-form that Jupyter gives them.
+the claims, whose rows ``court_rows.py`` and ``whole_court.py`` show in notebooks, and
+``figures.py`` draws what they show. ``notebooks.py`` brings the notebooks into the form that
+Jupyter gives them.
 """
 
 from common.reports.console import comparison_table, conclusion
@@ -18,6 +18,7 @@ from common.reports.notebooks import bring_into_form
 from common.reports.pages import update
 from common.reports.speed import report, save_benchmark
 from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
+from common.reports.whole_court import court_quiz, whole_court
 
 __all__ = [
     "CourtRows",
@@ -26,6 +27,7 @@ __all__ = [
     "bring_into_form",
     "comparison_table",
     "conclusion",
+    "court_quiz",
     "court_rows",
     "draw",
     "draw_comparison",
@@ -37,4 +39,5 @@ __all__ = [
     "study_list",
     "study_report",
     "update",
+    "whole_court",
 ]

@@ -83,7 +83,7 @@ class CourtRows:
         for said, rows in self.decided.items():
             lines += [said] * bool(rows)
             for row in rows:
-                measured = f"{row.measured}: {_effect(row)}" if row.effect else row.measured
+                measured = f"{row.measured}: {effect_words(row)}" if row.effect else row.measured
                 lines.append(f"    {measured} → {row.verdict}")
         return "\n".join([*lines, *filter(None, [self.waiting])])
 
@@ -93,7 +93,7 @@ class CourtRows:
         for said, rows in self.decided.items():
             first = f'<td rowspan="{len(rows)}">{html.escape(said)}</td>'
             for row in rows:
-                cells = map(html.escape, (row.measured, _effect(row), row.verdict))
+                cells = map(html.escape, (row.measured, effect_words(row), row.verdict))
                 body.append(f"<tr>{first}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
                 first = ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
@@ -102,7 +102,8 @@ class CourtRows:
         return f"<div>{left}{table}</div>{words}" if body else words
 
 
-def _effect(row: Row) -> str:
+def effect_words(row: Row) -> str:
+    """The effect with its interval and the number of seeds, or a dash."""
     return f"{row.effect} (n = {row.seeds})" if row.effect else DASH
 
 
@@ -112,12 +113,20 @@ def court_rows(*claims: str, folder: Path = laboratory.RESULTS) -> CourtRows:
     In the order given, from the studies' files in ``folder``; so nothing is typed by hand.
     Raises ``ValueError`` for a claim that is not on the court's list.
     """
+    return CourtRows(claims_of(*claims), verdicts_in(folder))
+
+
+def claims_of(*keys: str) -> list[laboratory.Claim]:
+    """The claims of these keys, in this order. Raises ``ValueError`` for one that is not listed."""
     known = {claim.key: claim for claim in laboratory.CLAIMS}
-    if strange := [key for key in claims if key not in known]:
+    if strange := [key for key in keys if key not in known]:
         raise ValueError(f"no claim {', '.join(strange)}: there are {', '.join(known)}")
-    verdicts = {
+    return [known[key] for key in keys]
+
+
+def verdicts_in(folder: Path) -> dict[str, list[laboratory.Verdict]]:
+    """The verdicts of every study, by its name, as far as its file in ``folder`` goes."""
+    return {
         name: laboratory.judge(laboratory.load(study, folder / f"{name}.jsonl"))
         for name, study in laboratory.STUDIES.items()
-        if {contrast.claim for contrast in study.contrasts} & set(claims)
     }
-    return CourtRows([known[key] for key in claims], verdicts)

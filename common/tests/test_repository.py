@@ -22,12 +22,13 @@ from common.reports.notebooks import in_form
 from common.settings import LESSONS, ROOT
 from common.tests.checkout import committed, git, missing, refusal
 
-OPENING = "common/Why_Normalise.ipynb"
-NOTEBOOKS = [
+OPENING, CLOSING = "common/Why_Normalise.ipynb", "common/Compare_and_Choose.ipynb"
+NOTEBOOKS = [  # in the order of the course
     OPENING,
     "Batch-Norm/Cifar_10_BN.ipynb",
-    "Group-Norm/Cifar_10_GN.ipynb",
     "Layer-Norm/Cifar_10_LN.ipynb",
+    "Group-Norm/Cifar_10_GN.ipynb",
+    CLOSING,
 ]
 LESSON_PAGES = [f"{lesson}/README.md" for lesson in LESSONS.values()]
 COMMON_PAGES = [
@@ -162,10 +163,16 @@ def test_notebook_is_tested_from_top_to_bottom(notebook):
     assert any(notebook.startswith(path) for path in line.split())
 
 
-def test_the_opening_notebook_is_a_conversation():
-    written = [len("".join(cell["source"]).split()) for cell in cells(OPENING, "markdown")]
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_is_a_conversation(notebook):
+    written = [len("".join(cell["source"]).split()) for cell in cells(notebook, "markdown")]
     assert sum(written) <= 4500
-    assert 45 <= len(written) + len(cells(OPENING, "code")) <= 60
+    assert 45 <= len(written) + len(cells(notebook, "code")) <= 60
+
+
+def test_the_first_page_has_the_notebooks_in_the_order_of_the_course():
+    badges = re.findall(r"blob/main/([^)\s\"]+\.ipynb)\)", text("README.md"))
+    assert badges == NOTEBOOKS
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -228,7 +235,7 @@ def test_the_first_screen_has_a_figure_every_lesson_and_both_commands():
     assert rest
     assert screen.count("![") == 1 + 1 + len(NOTEBOOKS)  # the tests' badge, the figure, Colab's
     assert screen.count("*start here*") == 1
-    for page in (OPENING, *LESSON_PAGES):
+    for page in (OPENING, *LESSON_PAGES, CLOSING):
         assert f"]({page})" in screen
     assert all(command in screen.splitlines() for command in COMMANDS)
     assert len(screen.splitlines()) <= 30

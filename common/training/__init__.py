@@ -3,13 +3,15 @@
 ``loop.py`` trains, ``recipes.py`` says how, ``history.py`` keeps what happened, ``progress.py``
 shows it as it happens, ``evaluation.py`` tests. ``state.py`` is one step, and everything a resumed
 run needs; ``optimisers.py`` has Muon and the schedules. In ``turns.py`` several networks take
-turns, to be watched side by side. For GPUs: ``acceleration.py`` (compiled, bfloat16) and
-``together.py`` (several seeds as one).
+turns, to be watched side by side; ``inside.py`` looks into one while it trains, and at what its
+answers rest on. For GPUs: ``acceleration.py`` (compiled, bfloat16) and ``together.py`` (several
+seeds as one).
 """
 
 from common.training.acceleration import Acceleration
-from common.training.evaluation import evaluate, predict
+from common.training.evaluation import Reliability, evaluate, predict, reliability
 from common.training.history import Diverged, History, Score
+from common.training.inside import Inside, grad_cam
 from common.training.loop import fit, seeded_model
 from common.training.progress import Overview, format_time
 from common.training.recipes import (
@@ -33,8 +35,10 @@ __all__ = [
     "Acceleration",
     "Diverged",
     "History",
+    "Inside",
     "Overview",
     "Recipe",
+    "Reliability",
     "Score",
     "Stack",
     "TrainingState",
@@ -45,8 +49,10 @@ __all__ = [
     "fit",
     "fit_together",
     "format_time",
+    "grad_cam",
     "predict",
     "race_recipe",
+    "reliability",
     "seeded_model",
     "take_turns",
 ]

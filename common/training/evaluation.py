@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -73,3 +74,54 @@ def evaluate(
     loss = F.cross_entropy(outputs, images.labels).item()
     right = (outputs.argmax(1) == images.labels).sum().item()
     return Score(loss, 100 * right / len(images.labels))
+
+
+class Reliability(NamedTuple):
+    """How sure a network is, and how often it is right, in bins of equal width, from 0 to 100 %.
+
+    Attributes:
+        confidence: mean of each bin in %, ``(bins,)``; NaN where there is no image.
+        accuracy: likewise.
+        count: images in each bin.
+        error: the expected calibration error in points: the distance between the two, averaged
+            over the images.
+        excess: mean confidence minus accuracy of all images, in points: above 0 it is too sure.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    error: float
+    excess: float
+
+
+def reliability(logits: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> Reliability:
+    """Whether a network's confidence, its largest probability, can be taken at its word.
+
+    Args:
+        logits: logits or log-probabilities ``(N, classes)``.
+        labels: ``(N,)``.
+        bins: a bin holds the confidences above its lower edge, up to its upper one.
+
+    Raises ``ValueError`` if there is no image, or no bin.
+
+    Source: Guo et al., "On calibration of modern neural networks", 2017; 15 bins are theirs.
+    """
+    if not len(labels) or bins < 1:
+        raise ValueError(f"{len(labels)} images in {bins} bins: give at least one of each.")
+    sure, said = logits.double().softmax(1).max(1)
+    right = (said == labels).double()
+    place = ((sure * bins).ceil().long() - 1).clamp(0, bins - 1)
+    count = torch.bincount(place, minlength=bins).double()
+    confidence, accuracy = (
+        100 * torch.bincount(place, weights=values, minlength=bins) / count
+        for values in (sure, right)
+    )
+    gaps = (confidence - accuracy).abs().nan_to_num() * count
+    return Reliability(
+        confidence.numpy(),
+        accuracy.numpy(),
+        count.long().numpy(),
+        (gaps.sum() / count.sum()).item(),
+        100 * (sure.mean() - right.mean()).item(),
+    )

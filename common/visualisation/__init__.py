@@ -9,10 +9,12 @@ set, so that a figure made on the stand-in or in quick mode can never pass for C
 lines, bars and what goes on inside a network, ``sets.py`` which values a norm averages,
 ``interactive.py`` the same with sliders, ``panels.py`` what a study measured. ``maps.py`` has sizes
 layer by layer, ``heat.py`` maps of any numbers, ``turns.py`` networks that take turns, while they
-do. ``guesses.py`` asks for a number before a figure shows it. ``drawing.py`` is what all of them
+do, ``answers.py`` how sure networks are and where they disagree. ``guesses.py`` asks for a number
+before a figure shows it, ``quiz.py`` for one of a few answers. ``drawing.py`` is what all of them
 are drawn with.
 """
 
+from common.visualisation.answers import disagreements, reliability_diagram
 from common.visualisation.charts import (
     activation_histograms,
     affine_parameters,
@@ -38,6 +40,7 @@ from common.visualisation.pictures import (
     misclassified,
     samples,
 )
+from common.visualisation.quiz import Quiz
 from common.visualisation.sets import SET_KINDS, axes_figure, set_mask, set_numbers
 from common.visualisation.theme import LABELS
 from common.visualisation.turns import turns_figure, watch_turns
@@ -47,6 +50,7 @@ __all__ = [
     "SET_KINDS",
     "Guesses",
     "Note",
+    "Quiz",
     "activation_histograms",
     "affine_parameters",
     "augmentations",
@@ -57,6 +61,7 @@ __all__ = [
     "confusion",
     "confusion_counts",
     "curves",
+    "disagreements",
     "gallery",
     "gradient_norms",
     "heat_maps",
@@ -67,6 +72,7 @@ __all__ = [
     "play",
     "play_with_batch_noise",
     "play_with_sets",
+    "reliability_diagram",
     "removed_gradient",
     "running_statistics",
     "samples",

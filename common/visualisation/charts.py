@@ -113,6 +113,8 @@ def line_figure(
         axes.xaxis.set_minor_locator(NullLocator())
     if even:
         name_ticks(axes, [str(value) for value in x])
+    if all(isinstance(value, int) for value in x) and xscale == "linear":
+        whole_numbers(axes)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if ylim:
         axes.set_ylim(*ylim)

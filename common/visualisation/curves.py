@@ -83,6 +83,10 @@ def curves(
             _curve(axes, metric, runs, look[name], spread, train)
         axes.set(xlabel=epoch, ylabel=_METRICS[metric])
         whole_numbers(axes)
+        if max(len(run.epochs) for run in histories) == 1:
+            first = histories[0].epochs[0]["epoch"]
+            axes.set_xticks([first])
+            axes.set_xlim(first - 0.5, first + 0.5)
     _curve_legend(figure, groups, look, metrics, spread, train)
     return figure
 
@@ -115,8 +119,9 @@ def _curve(
             linestyle=dashes,
             linewidth=1.4 if is_train else 2.0,
             alpha=0.9 if is_train else 1,
-            marker="" if is_train else look.marker,
-            markersize=5,
+            # Of one epoch there is no line to see.
+            marker=look.marker if not is_train else "_" if length == 1 else "",
+            markersize=5 if not is_train else 14,
             markevery=max(1, length // 8),
             label=look.label if not is_train else None,
         )

@@ -263,7 +263,7 @@ def confusion_counts(labels: Any, predictions: Any, classes: int) -> np.ndarray:
 def confusion(
     data: ImageData, logits: Any, *, subset: str = "test", norm: str | None = None
 ) -> Figure:
-    """Which classes are taken for which: colour in % of the true class, numbers of images inside.
+    """Which classes are taken for which, in % of the true class; cells of nothing are empty.
 
     Above 15 classes the numbers would be too small to read: the most frequent mistakes are listed
     beside the matrix instead.
@@ -309,7 +309,7 @@ def confusion(
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
-        _write_counts(axes, counts, share, image)
+        _write_shares(axes, share, image)
     if few:  # an inset, so that the layout keeps bar and matrix together
         bar = figure.colorbar(image, cax=axes.inset_axes((1.03, 0.1, 0.035, 0.8)))
     else:
@@ -320,20 +320,17 @@ def confusion(
     return figure
 
 
-def _write_counts(axes: Axes, counts: np.ndarray, share: np.ndarray, image: Any) -> None:
-    """The number of images into each cell (few cells: with the %), to be read on its colour."""
+def _write_shares(axes: Axes, share: np.ndarray, image: Any) -> None:
+    """The % into each cell that has any, in black or white, whichever is easier to read on it."""
     cells = image.to_rgba(image.get_array())
-    size = 11 if len(counts) <= 10 else SMALL
-    for row, column in np.ndindex(*counts.shape):
-        count = counts[row, column]
-        light = float(np.dot(cells[row, column, :3], (0.299, 0.587, 0.114)))
-        colour = "#BBBBBB" if count == 0 else "black" if light > 0.58 else "white"
-        weight = "bold" if row == column else "normal"
-        text = f"{count}" if len(counts) > 6 else f"{count}\n{share[row, column]:.1f} %"
-        axes.text(
-            column, row, text, ha="center", va="center", color=colour, fontsize=size,
-            fontweight=weight,
-        )  # fmt: skip
+    size = 10 if len(share) <= 10 else SMALL
+    for row, column in np.ndindex(*share.shape):
+        if share[row, column]:
+            axes.text(
+                column, row, f"{share[row, column]:.1f}", ha="center", va="center",
+                color=theme.legible(cells[row, column, :3]), fontsize=size,
+                fontweight="bold" if row == column else "normal",
+            )  # fmt: skip
 
 
 def _worst_pairs(

@@ -7,6 +7,8 @@ to an eye without red or green cones. The markers tell the norms apart without a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 COLOURS = {
     "batch": "#0072B2",
     "group": "#D55E00",
@@ -61,6 +63,16 @@ def mix(colour: str, share: float, other: str = "#FFFFFF") -> str:
 def ink(colour: str) -> str:
     """The colour, dark enough for small print on white."""
     return mix(colour, 0.75, "#000000")
+
+
+def legible(background: Sequence[float]) -> str:
+    """``black`` or ``white``, whichever has more contrast on a colour (red, green, blue, 0 to 1).
+
+    At least 4.58 : 1, as WCAG 2 counts it, for on any colour one of the two has that.
+    """
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background]
+    luminance = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
 def shades(colour: str, count: int) -> list[str]:

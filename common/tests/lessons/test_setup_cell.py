@@ -20,6 +20,7 @@ NOTEBOOKS = {
     "Group-Norm": "Cifar_10_GN.ipynb",
     "Layer-Norm": "Cifar_10_LN.ipynb",
 }
+CLOSING = "Compare_and_Choose.ipynb"  # in common as well
 # Asks the state the cell leaves behind. Where a module would be imported from is enough to know:
 # nbval runs the lessons whole, with their imports.
 PROBE = """
@@ -33,8 +34,8 @@ print(json.dumps({
 """
 
 
-def setup_cell(lesson: str) -> str:
-    notebook = ROOT / lesson / NOTEBOOKS[lesson]
+def setup_cell(lesson: str, name: str = "") -> str:
+    notebook = ROOT / lesson / (name or NOTEBOOKS[lesson])
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     return "".join(next(cell["source"] for cell in cells if cell["cell_type"] == "code"))
 
@@ -110,6 +111,7 @@ def test_the_cell_is_the_same_in_every_lesson():
     ]
     assert cells[0].count('"…"') == 1
     assert cells[1:] == cells[:1] * (len(NOTEBOOKS) - 1)
+    assert setup_cell("common", CLOSING) == setup_cell("common")
 
 
 @pytest.mark.parametrize("lesson", NOTEBOOKS)

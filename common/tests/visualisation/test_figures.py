@@ -22,8 +22,10 @@ from torch import nn
 from common import settings
 from common import visualisation as show
 from common.data.types import ImageData, ImageSet
-from common.training.recipes import Recipe
+from common.training import Recipe, Reliability
 from common.visualisation import drawing, theme
+from common.visualisation.answers import HEAT, glowing
+from common.visualisation.pictures import RIGHT
 
 TITLE = "a folder of pictures"
 CLASSES = ("cat", "dog", "a class with a rather long name", "$5 or $9")
@@ -105,6 +107,15 @@ TURNS = SimpleNamespace(
     layers=["a", "b"],
     recipe=Recipe(epochs=3),
 )
+SURE = {
+    "batch": Reliability(
+        np.array([np.nan, 60.0, 90.0]),
+        np.array([np.nan, 50.0, 95.0]),
+        np.array([0, 4, 6]),
+        7.0,
+        1.0,
+    )
+}
 STEPS = torch.rand(20, 4)
 TENSOR = torch.randn(4, 6, 3, 3, generator=torch.Generator().manual_seed(1))
 
@@ -119,6 +130,7 @@ FIGURES = {
     "none misclassified": lambda: show.misclassified(DATA, logits_for(DATA)),
     "curves": lambda: show.curves(RUNS),
     "one curve": lambda: show.curves(history()),
+    "one epoch": lambda: show.curves(history(epochs=1)),
     "three panels": lambda: show.curves(RUNS, ("accuracy", "loss", "learning_rate")),
     "comparison": lambda: show.comparison(RUNS, marks={"goal": 80}),
     "networks": lambda: show.comparison([*RUNS, history(network="other")]),
@@ -145,6 +157,12 @@ FIGURES = {
         xlabel="batch size in images", ylabel="accuracy in %", title="two modes", dataset=TITLE,
         xscale="log2", marks={"chance": 0.5},
     ),
+    "reliability": lambda: show.reliability_diagram(SURE, dataset=TITLE),
+    "disagreements": lambda: show.disagreements(
+        DATA, [0, 5, 6],
+        {"batch": logits_for(DATA), "none": logits_for(DATA, {0: 1, 5: 2})},
+        {"batch": torch.rand(3, 4, 4), "none": torch.zeros(3, 4, 4)},
+    ),
     "turns": lambda: show.turns_figure(TURNS, marks={"your guess: 60 %": 60}),
     "map": lambda: show.layer_map(
         {"spread": {kind: torch.rand(5, 3) for kind in ("none", "batch", "group", "layer")}},
@@ -165,7 +183,7 @@ WITHOUT_DATA = {
     "sets of values": lambda: show.axes_figure(values=TENSOR),
 }
 PHOTOGRAPHIC = {"gallery", "samples", "samples of 10", "samples of 100", "augmentations"}
-NO_AXES = {*PHOTOGRAPHIC, "misclassified", "none misclassified"}
+NO_AXES = {*PHOTOGRAPHIC, "misclassified", "none misclassified", "disagreements"}
 
 
 @pytest.fixture(scope="module")
@@ -593,6 +611,46 @@ def test_slopes_need_a_network_trained_both_ways_with_two_norms():
         show.slopes([history()], [history()], ("old", "new"))
 
 
+def test_one_epoch_is_drawn_at_its_tick():
+    axes = show.curves(history(epochs=1)).axes[0]
+    assert [tick for tick in axes.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+    assert all(line.get_marker() not in ("", "None") for line in axes.lines)
+
+
+# --- what networks answer -------------------------------------------------------------------------
+
+
+def test_reliability_draws_each_bin_with_images_and_says_how_far_off():
+    figure = show.reliability_diagram(SURE, dataset=TITLE)
+    upper, lower = figure.axes
+    assert [bar.get_height() for bar in upper.patches] == [50, 95]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in upper.patches] == pytest.approx(
+        [50, 250 / 3]
+    )
+    assert [bar.get_height() for bar in lower.patches] == [0, 40, 60]
+    assert "BatchNorm: calibration error 7.0 points, 1.0 too sure." in figure.alt
+
+
+def test_disagreements_say_who_said_what_and_colour_what_is_right():
+    figure = FIGURES["disagreements"]()
+    axes = figure.axes[0]
+    said = [(t.get_text(), t.get_color()) for t in axes.texts if t.get_text().endswith(" %")]
+    assert [text.split()[0] for text, _ in said[:4]] == ["cat", "dog", "dog", "a"]
+    assert [colour == RIGHT for _, colour in said] == [True, False, True, False, True, True]
+    assert "cat: BatchNorm cat, no norm dog." in figure.alt
+
+
+def test_evidence_has_the_full_colour_at_its_largest_and_none_where_it_is_nothing():
+    image = np.full((4, 4, 3), 100, dtype=np.uint8)
+    image[..., 0] = 200
+    grey = glowing(image, np.zeros((2, 2)))
+    assert (grey == round(0.299 * 200 + 0.701 * 100)).all()
+    warm = glowing(image, np.array([[0.0, 5.0], [0.0, 0.0]]))
+    assert (warm[:, 0][2:] == grey[0, 0]).all()
+    assert warm[0, 3].tolist() == np.round(0.35 * 129.9 + 0.65 * HEAT).astype(int).tolist()
+    assert (warm == glowing(image, np.array([[0.0, 1e-9], [0.0, 0.0]]))).all()
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 
@@ -608,15 +666,37 @@ def test_confusion_counts_refuse_what_is_out_of_range():
         show.confusion_counts([0, 1], [0], 3)
 
 
-def test_confusion_writes_counts_and_colours_rows_in_percent():
+def test_confusion_has_one_unit_and_leaves_cells_of_nothing_empty():
     figure = show.confusion(DATA, logits_for(DATA, {0: 1, 4: 1, 2: 3}))
     matrix = np.asarray(figure.axes[0].images[0].get_array())
     assert matrix.sum(1) == pytest.approx([100] * 4)
     assert matrix[0, 1] == pytest.approx(100 * 2 / 6)
     assert matrix[2, 3] == pytest.approx(100 / 6)
-    written = texts_of(figure)
-    assert written[:4] == ["4\n66.7 %", "2\n33.3 %", "0\n0.0 %", "0\n0.0 %"]
+    # Row by row: two of six cats and one of six of the third class were taken for something else.
+    assert texts_of(figure) == ["66.7", "33.3", "100.0", "83.3", "16.7", "100.0"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:2] == ["cat", "dog"]
+    (bar,) = figure.axes[0].child_axes
+    assert bar.get_ylabel() == "share of the true class in %"
+
+
+def luminance(colour) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgba(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "layer"])
+def test_every_number_of_a_confusion_matrix_can_be_read_on_its_colour(norm):
+    data = image_data(10, 16, 10, 1000)
+    wrong = {10 * image: image % 10 for image in range(95)}  # of class 0, in many shares
+    wrong |= {10 * image + 1: 2 for image in range(30)} | {10 * image + 3: 4 for image in range(50)}
+    axes = show.confusion(data, logits_for(data, wrong), norm=norm).axes[0]
+    cells = axes.images[0].to_rgba(axes.images[0].get_array())
+    for text in axes.texts:
+        column, row = map(int, text.get_position())
+        light = sorted(luminance(c) for c in (cells[row, column], text.get_color()))
+        assert (light[1] + 0.05) / (light[0] + 0.05) >= 4.5
+    assert len({text.get_color() for text in axes.texts}) == 2
 
 
 def test_confusion_of_many_classes_lists_the_most_frequent_mistakes():
