@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 SEQUENCE_NORMS = ("none", "layer", "rms", "group", "batch", "batch-step", "batch-masked")
+
+
+def _chosen(make: dict[str, Callable[[], nn.Module]], kind: str) -> Callable[[], nn.Module]:
+    if kind not in make:
+        raise ValueError(f"Unknown norm {kind!r} here; choose one of {', '.join(make)}.")
+    return make[kind]
 
 
 class StepNorm(nn.Module):
@@ -24,8 +32,10 @@ class StepNorm(nn.Module):
             "none": nn.Identity,
             "layer": lambda: nn.LayerNorm(features),
             "group": lambda: nn.GroupNorm(4, features),
-        }.get(kind, lambda: nn.BatchNorm1d(features))
-        self.norms = nn.ModuleList(make() for _ in range(copies))
+            "batch": lambda: nn.BatchNorm1d(features),
+            "batch-step": lambda: nn.BatchNorm1d(features),
+        }
+        self.norms = nn.ModuleList(_chosen(make, kind)() for _ in range(copies))
 
     def forward(self, x: Tensor, step: int) -> Tensor:
         norm = self.norms[min(step, len(self.norms) - 1)]
@@ -80,8 +90,10 @@ class TokenNorm(nn.Module):
             "layer": lambda: nn.LayerNorm(features),
             "rms": lambda: nn.RMSNorm(features),
             "group": lambda: nn.GroupNorm(4, features),
-        }.get(kind, lambda: nn.BatchNorm1d(features))
-        self.kind, self.norm = kind, make()
+            "batch": lambda: nn.BatchNorm1d(features),
+            "batch-masked": lambda: nn.BatchNorm1d(features),
+        }
+        self.kind, self.norm = kind, _chosen(make, kind)()
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         if self.kind == "batch-masked":

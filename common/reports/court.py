@@ -110,8 +110,8 @@ def _rows(
 
 
 def _lesson(claim: laboratory.Claim) -> str:
-    for lesson in LESSONS.values():
-        title, _, place = claim.lesson.partition(",")
-        if title.lower().replace(" ", "-") == lesson.lower():
-            return f"[{title}](../../{lesson}/README.md){',' * bool(place)}{place}"
-    return DASH
+    pages = {lesson.replace("-", " ").capitalize(): lesson for lesson in LESSONS.values()}
+    pages = {title: f"{lesson}/README.md" for title, lesson in pages.items()}
+    pages["Compare and choose"] = "common/Compare_and_Choose.ipynb"
+    title, comma, place = claim.lesson.partition(",")
+    return f"[{title}](../../{pages[title]}){comma}{place}" if title in pages else DASH

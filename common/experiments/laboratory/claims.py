@@ -103,7 +103,7 @@ CLAIMS = (
         "same-batch-size",
         "The three networks were compared at the same batch size.",
         AI_NOVICE,
-        "Layer norm, section 10",
+        "Compare and choose, section 9",
         "The code trains LayerNorm's in batches of 32 and the others' in batches of 128; the "
         "recipes of the field hold it.",
         "common/tests/experiments/test_laboratory.py::"
@@ -252,20 +252,20 @@ CLAIMS = (
         "BatchNorm generalises better than the others (and, said by the same source of GroupNorm, "
         "the other way round).",
         AI_NOVICE,
-        "Batch norm, section 11",
+        "Compare and choose, section 4",
     ),
     Claim(
         "small-models",
         "LayerNorm does better than the others in small networks.",
         AI_NOVICE,
-        "Layer norm, section 10",
+        "Compare and choose, section 9",
         often=True,
     ),
     Claim(
         "over-regularises",
         "because BatchNorm regularises them too much.",
         AI_NOVICE,
-        "Layer norm, section 10",
+        "Compare and choose, section 9",
     ),
     Claim(
         "little-data",
@@ -351,7 +351,7 @@ CLAIMS = (
         "smoother-curve",
         "LayerNorm's curve is smooth, BatchNorm's has bumps.",
         S8,
-        "Layer norm, section 10",
+        "Compare and choose, section 4",
     ),
     Claim(
         "robust",
@@ -370,13 +370,13 @@ CLAIMS = (
         "nine-points",
         "BatchNorm leads by seven to eight points in the skip network.",
         ERA,
-        "Layer norm, section 10",
+        "Compare and choose, section 5",
     ),
     Claim(
         "recipe-made-it",
         "A single setting of the recipe makes that lead.",
         PAPERS["here"],
-        "Layer norm, section 10",
+        "Compare and choose, section 5",
     ),
     Claim(
         "same-feature",
