@@ -63,7 +63,7 @@ def check_frozen_statistics(freeze: Callable, *, reveal: bool = True) -> Verdict
             )
         for x, y in labelled(2):
             _step(network, x, y)
-        _compare_states(network, before)
+        _compare_states(network, before, _of_freezing(network), "only the norms stand still.")
 
     success = "Right: gamma, beta and statistics stay, and the rest learns."
     return treat(freeze, trials, success, "" if reveal else _FORWARD)
@@ -116,10 +116,15 @@ def check_still_frozen(train_epoch: Callable, *, reveal: bool = True) -> Verdict
                 "the running statistics are as they were (momentum=0, or put back afterwards), "
                 f"but were not used: {_OWN}"
                 if kept
-                else _AFTER,
+                else f"{_AFTER} And before a batch goes through: afterwards is too late.",
             )
         epoch.must_step_with_gradients()
-        _compare_states(network, before)
+        _compare_states(
+            network,
+            before,
+            "gamma and beta came with requires_grad=False: leave it at that in every norm.",
+            "only the norms stand still; for the rest: loss, backward, optimiser.step().",
+        )
         learnt_from = len(epoch.sent_back)  # a further call, for the accuracy, does no harm
         if learnt_from != 3:
             raise Wrong(
@@ -222,8 +227,32 @@ def _must_be_frozen(network: Network, when: str) -> None:
             )
 
 
-def _compare_states(network: Network, before: dict[str, torch.Tensor]) -> None:
-    """Raise Wrong unless the norms have stayed and the rest has learnt."""
+def _of_freezing(network: Network) -> str:
+    """The hint for gamma or beta that still learn."""
+    made = {
+        f"{owner}.{name}"
+        for norm in network.norms
+        for owner, holder in (
+            ("norm", norm),
+            ("norm.weight", norm.weight),
+            ("norm.bias", norm.bias),
+        )
+        for name in vars(holder)
+        if "grad" in name
+    }
+    unknown = f"{' and '.join(sorted(made))} = … sets a name that PyTorch does not know. " * bool(
+        made
+    )
+    return f"{unknown}gamma and beta are parameters: requires_grad_(False) for both, in every norm."
+
+
+def _compare_states(
+    network: Network, before: dict[str, torch.Tensor], of_trained: str, of_still: str
+) -> None:
+    """Raise Wrong unless the norms have stayed and the rest has learnt.
+
+    of_trained, of_still: the hints for gamma or beta that have moved, and where nothing has.
+    """
     after = network.state_dict()
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     of_norms = {
@@ -237,12 +266,15 @@ def _compare_states(network: Network, before: dict[str, torch.Tensor]) -> None:
             raise Wrong(f"{name} has moved in training.", _AFTER)
         raise Wrong(
             f"{name} has been trained.",
-            "gamma and beta are parameters: requires_grad_(False) for both, in every norm.",
+            of_trained,
         )
     if not moved:
         raise Wrong(
             "Nothing learns any more.",
-            "only the norms stand still; for the rest: loss, backward, optimiser.step().",
+            of_still
+            if any(parameter.requires_grad for parameter in network.parameters())
+            else "no parameter has requires_grad=True: only gamma and beta of the norms are to "
+            "have lost it.",
         )
     still = sorted(set(after) - of_norms - moved)
     if still:

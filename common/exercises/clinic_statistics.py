@@ -38,9 +38,13 @@ def check_re_estimated_statistics(re_estimate: Callable, *, reveal: bool = True)
         before = {n: p.detach().clone() for n, p in network.named_parameters()}
         momenta = [norm.momentum for norm in network.norms]
         still = []  # what a norm with momentum 0 is given in train mode
-        network.norm.register_forward_hook(
-            lambda norm, *_: still.append(norm.training and norm.momentum == 0)
-        )
+        called = set()  # a copy's norm tells, too
+
+        def watch(norm: torch.nn.BatchNorm2d, *_: object) -> None:
+            still.append(norm.training and norm.momentum == 0)
+            called.add(norm)
+
+        network.norm.register_forward_hook(watch)
         returned = learner(network, batches)
         must_not_be_copied(network, returned, "re_estimate(network, batches)")
         for name, parameter in network.named_parameters():
@@ -50,6 +54,11 @@ def check_re_estimated_statistics(re_estimate: Callable, *, reveal: bool = True)
                     "no optimiser is needed here, and no reset of gamma and beta: "
                     "norm.reset_running_stats() resets the statistics alone.",
                 )
+        if called - {network.norm} and bool((network.norm.running_mean == _STALE).all()):
+            raise Wrong(
+                "A copy of the network was called, and the network itself has its old statistics.",
+                "renew them in the network that is handed over: nobody else sees a copy.",
+            )
         _compare_estimates(network, batches, any(still))
         if not all(parameter.requires_grad for parameter in network.parameters()):
             raise Wrong(

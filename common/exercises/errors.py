@@ -28,9 +28,11 @@ _FIT = {
 }
 _KEEP = "Keep the reduced axes where the mean is subtracted: x.mean(…, keepdim=True)."
 _ALREADY = (
-    "The line that failed has the right view for x of shape (N, C, H, W): which shape does the "
-    "other tensor have there? Print both .shape before it."
+    "The views in the line that failed are right for x of shape (N, C, H, W). Has the mean or the "
+    "variance lost its axes (keepdim=True keeps them), or has x̂ another shape there? Print each "
+    ".shape before it."
 )
+_VIEWED = re.compile(r"\w+(\.view\(1, -1, 1, 1\)|\[None, :, None, None\])")
 _CUTS = {
     "group": "cut C, not another axis: x.reshape(n, groups, c // groups, h, w).",
 }
@@ -47,8 +49,8 @@ _NAMES = "keep the stub's arguments, their names and their order."
 _ERRORS = [
     (
         ("view size is not compatible",),
-        "x does not lie in memory in the usual order (channels_last, say): use .reshape(), which "
-        "copies where .view() gives up.",
+        "what is viewed does not lie in memory in the order of its axes (after permute or "
+        "transpose, or in channels_last): use .reshape(), which copies where .view() gives up.",
     ),
     (
         ("in-place operation", "inplace operation"),
@@ -99,11 +101,13 @@ _ERRORS = [
     ),
     (
         ("should contain", "vector of size equal to the number of channels"),
-        "that layer or tensor is made for another number of channels: C is x.shape[1].",
+        "that layer or tensor is made for another number of channels: in x of shape (N, C, H, W) "
+        "C is x.shape[1].",
     ),
     (
         ("does not have a grad_fn",),
-        "nothing records a gradient here: is it under no_grad, or detached, or is all frozen?",
+        "nothing records a gradient here: is it under no_grad, or detached, or is all frozen? A "
+        "tensor handed over records none unless asked, x.detach().requires_grad_().",
     ),
     (
         ("tensor of dimension 0", "0-d tensor", "0-dim tensor"),
@@ -136,6 +140,7 @@ _ERRORS = [
         ("Missing key", "Unexpected key"),
         "the state to load needs all its names and no others: begin with dict(state).",
     ),
+    (("of 'super' object",), "brackets are missing: super().__init__()."),
     (("item assignment",), "a tuple or a number cannot be changed in a part: make a new one."),
     (
         ("'int' object has no attribute", "'float' object has no attribute"),
@@ -199,7 +204,8 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     """
     text = str(error)
     if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
-        already = "view(1, -1, 1, 1)" in line or "[None, :, None, None]" in line
+        rest, views = _VIEWED.subn("", line)
+        already = views and not re.search(r"\b(gamma|beta|weight|bias)\b", rest)
         already = already and layout in ("batch", "channels", "group")
         return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
     if isinstance(error, TypeError) and _AXES_ONE_BY_ONE.search(line):
@@ -235,6 +241,11 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         return _NAMES
     if "invalid combination of arguments" in text and (hint := _of_arguments(text, line)):
         return hint
+    if "to the number of channels" in text and layout == "tokens":
+        return (
+            "that function takes axis 1 for the channels, and in (B, T, D) that is T: "
+            "F.layer_norm averages over the last axes."
+        )
     for words, hint in _ERRORS:
         if any(word in text for word in words):
             return hint

@@ -30,6 +30,8 @@ class Backward:
     gamma: str = "right"
     first: str = "right"  # g itself; or "missing", "averaged"
     size_in: str = ""  # the path that is multiplied by |S| or, with "/ ", divided once more
+    paths_over: tuple[int, ...] = ()  # the axes of both means, if not those of S
+    not_averaged: bool = False  # g · x̂ in the place of its mean
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
     # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times",
     # "first alone"
@@ -61,6 +63,8 @@ class Backward:
         second = outer * self._mean(on_variance * inner)
         if self.standardised == "outer only":
             second = x_hat * self._mean(on_paths)
+        if self.not_averaged:
+            second = outer * on_variance * inner
         if self.standardised == "inner x":
             second = x_hat * self._mean(on_variance * i.x)
         if self.standardised == "none":
@@ -90,7 +94,7 @@ class Backward:
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
-        total = values.sum(self.axes, keepdim=True)
+        total = values.sum(self.paths_over or self.axes, keepdim=True)
         size = values.numel() // total.numel()
         n, _, h, w = values.shape
         others = {"sum": 1, "unbiased": max(size - 1, 1), "N": n, "H · W": h * w}
@@ -158,6 +162,10 @@ _MISTAKES: list[Mistake] = [
             "x̂ · mean(g · x̂), with x̂ twice.",
         )
         for which in ("inner", "outer")
+    ),
+    (
+        {"not_averaged": True},
+        "on the path through the variance g · x̂ is not averaged: − x̂ · mean(g · x̂), over S.",
     ),
     ({"gamma": "divided"}, "you divide by gamma: the gradient of x̂ is gamma · grad_y."),
     ({"gamma": "squared"}, "gamma counts twice: multiply once."),
@@ -264,6 +272,13 @@ class BatchNormGradient(Task):
         sets[(0, 1, 2, 3)] = "all four axes"
         wrong_axes = [
             ({"axes": axes}, f"wrong axes: you average over {words}; S runs over N, H and W.")
+            for axes, words in sets.items()
+        ]
+        wrong_axes += [
+            (
+                {"paths_over": axes},
+                f"mean(g) and mean(g · x̂) are taken over {words}: S runs over N, H and W.",
+            )
             for axes, words in sets.items()
         ]
         return [*_MISTAKES, *wrong_axes]

@@ -69,6 +69,35 @@ def known_steps(
             ),
         ]
     other = "variance" if name == "running_mean" else "mean"
+    if name == "running_mean":
+        known += [
+            (
+                (1 - m) * old + m * mean + m * (new - goal),
+                "running_mean moves twice, first towards the mean and then towards the variance: "
+                "is the second one meant to be running_var?",
+            )
+            for new in (unbiased, biased)
+            for goal in (before["running_var"], (1 - m) * old + m * mean)
+        ]
+    else:
+        of_images = torch.var_mean(x, (2, 3), correction=0)
+        known += [
+            (
+                (1 - m) * old + m * new,
+                f"{what} moves running_var: take the variance over N, H and W at once.",
+            )
+            for k in (0, 1)
+            for new, what in (
+                (
+                    of_images[1].var(0, correction=min(k, n - 1)),
+                    "the variance of the images' means",
+                ),
+                (
+                    x.var((2, 3), correction=min(k, h * w - 1)).mean(0),
+                    "the mean of the images' variances",
+                ),
+            )
+        ]
     known += [
         (
             one_by_one,

@@ -219,7 +219,7 @@ def _try_float64(run: Callable, task: Task) -> None:
             raise Wrong(
                 f"For a float64 input the {name} is only as precise as float32.",
                 "wrong dtype: somewhere on the way the values are converted to float32 (.float(), "
-                "torch.zeros(…) without dtype=x.dtype).",
+                "torch.zeros(…) or torch.tensor(…) without dtype=x.dtype).",
             )
 
 

@@ -338,7 +338,12 @@ class RootMeanSquare(Normalised):
             *((change, hint.format(self.spread)) for change, hint in mistakes.EPS_ELSEWHERE),
             ({"divide": "largest"}, f"you divide by the largest |x|. {plain}."),
             *(
-                ({"average": "sum of squares", "divide": divide}, of_sums.format(how, what))
+                (
+                    {"average": "sum of squares", "divide": divide, "eps": eps},
+                    of_sums.format(how, what)
+                    + " And eps belongs inside: sqrt(mean of x² + eps)." * (eps != "inside"),
+                )
+                for eps in ("inside", "outside", "missing")
                 for divide, how, what in (
                     ("root over |S|", "divided", " itself"),
                     ("root times root |S|", "multiplied", "'s root"),

@@ -145,10 +145,48 @@ def without_no_grad(network, state, order):
     network.conv.weight[:] = network.conv.weight[order]
 
 
+class SuperWithoutBrackets(nn.Module):
+    def __init__(self, shape, eps=1e-5):
+        super.__init__()
+
+
+def moved_and_viewed(x):
+    rows = x.transpose(0, 1).view(x.shape[1], -1)
+    return rows.mean(1), rows.var(1, correction=0)
+
+
+def beta_alone_viewed(x, gamma, beta, eps=1e-5):
+    x_hat = F.batch_norm(x, None, None, training=True, eps=eps)
+    return gamma.expand_as(x_hat) * x_hat + beta.view(1, -1, 1, 1)
+
+
+def mean_without_its_axis(x, gamma, beta, eps=1e-5):
+    variance, mean = torch.var_mean(x, 1, correction=0)
+    root = torch.sqrt(variance + eps)
+    return gamma.view(1, -1, 1, 1) * (x - mean) / root + beta.view(1, -1, 1, 1)
+
+
+def tokens_as_channels(x, gamma, beta, eps=1e-5):
+    return F.group_norm(x, 1, gamma, beta, eps)
+
+
+def not_recorded(x, grad_y, gamma, eps=1e-5):
+    F.batch_norm(x, None, None, gamma, None, True, 0.1, eps).backward(grad_y)
+    return x.grad
+
+
 LOSS = ("first an object",)
 ESTIMATE = checks.check_re_estimated_statistics
 STILL = checks.check_still_frozen
 ERRORS = [
+    Mutant("super.__init__", checks.check_layer_norm, SuperWithoutBrackets, ("super().__init__",)),
+    Mutant("moved, then view", checks.check_batch_statistics, moved_and_viewed, ("permute or tr",)),
+    Mutant("beta alone viewed", BATCH, beta_alone_viewed, ("(1, C, 1, 1)",)),
+    Mutant(
+        "mean, no axis", checks.check_channel_norm, mean_without_its_axis, ("has x̂ another shape",)
+    ),
+    Mutant("T as channels", checks.check_token_norm, tokens_as_channels, ("that is T",)),
+    Mutant("x not asked", checks.check_batch_norm_gradient, not_recorded, ("requires_grad_()",)),
     Mutant("x ^ 2", checks.check_batch_statistics, power_by_xor, ("^ is no power",)),
     Mutant("training=False", BATCH, not_training, ("only with training=True",)),
     Mutant("groups for x", GROUP, groups_for_x, ("a number stands where",)),

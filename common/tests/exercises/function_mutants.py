@@ -603,7 +603,7 @@ FUNCTIONS = [
         "view for the other layout",
         checks.check_channel_norm,
         channels_first_view,
-        ("which shape does the other",),
+        ("has x̂ another shape",),
     ),
     Mutant(
         "reshape(C, −1)",
@@ -619,7 +619,7 @@ FUNCTIONS = [
     ),
     Mutant("cut along H", GROUP, height_cut, ("cut C, not another axis",)),
     Mutant("five axes returned", GROUP, five_axes_returned, ("reshape the result back",)),
-    Mutant("gamma in five axes", GROUP, affine_in_five_axes, ("which shape does the other",)),
+    Mutant("gamma in five axes", GROUP, affine_in_five_axes, ("has x̂ another shape",)),
     Mutant(
         "groups taken as a size",
         checks.check_group_statistics,

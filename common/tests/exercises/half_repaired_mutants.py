@@ -91,7 +91,37 @@ def loaded_into_a_copy(network, state, order):
     copy.deepcopy(network).load_state_dict(state)
 
 
+def frozen_by_another_name(network):
+    for norm in norms(network):
+        norm.eval()
+        norm.weight.require_grad = norm.bias.require_grad = False
+
+
+def frozen_as_a_layer(network):
+    for norm in norms(network):
+        norm.eval().requires_grad = False
+
+
+def asleep_afterwards(network):
+    for norm in norms(network):
+        norm.eval()
+
+
+def estimate_in_a_copy(network, batches):
+    estimate()(copy.deepcopy(network), batches)
+
+
+FROZEN = checks.check_frozen_statistics
 HALF_REPAIRED: list[Mutant] = [
+    Mutant("require_grad", FROZEN, frozen_by_another_name, ("norm.weight.require_grad = …",)),
+    Mutant("norm.requires_grad", FROZEN, frozen_as_a_layer, ("norm.requires_grad = …",)),
+    Mutant(
+        "asleep afterwards",
+        STILL,
+        epoch(before=lambda network: network.train(), after=asleep_afterwards),
+        ("after every",),
+    ),
+    Mutant("estimated in a copy", ESTIMATES, estimate_in_a_copy, ("nobody else sees a copy",)),
     Mutant(
         "no statistics left",
         checks.check_frozen_statistics,

@@ -203,6 +203,13 @@ class MovedByOneNumber(RightBatchNorm):
         super().update(mean.mean().expand_as(mean), variance, size)
 
 
+class MovedTwice(RightBatchNorm):
+    def update(self, mean, variance, size):
+        old = self.running_var
+        super().update(mean, variance, size)
+        self.running_mean, self.running_var = self.running_mean + self.running_var - old, old
+
+
 class MovedBySums(RightBatchNorm):
     def update(self, mean, variance, size):
         super().update(5 * mean, variance, size)
@@ -318,6 +325,7 @@ RARER: list[Mutant] = [
                 lambda total, d, eps: ((total + eps) / d).sqrt(),
                 ("eps is added to the sum",),
             ),
+            ("norm over D", lambda total, d, eps: total.sqrt() / d + eps, ("D itself",)),
             ("over D", lambda total, d, eps: (total + eps).sqrt() / d, ("divided by D itself",)),
             (
                 "times root D",
@@ -342,6 +350,8 @@ RARER: list[Mutant] = [
     *(
         Mutant(name, checks.check_batch_norm_gradient, gradient(way), words)
         for name, way, words in [
+            ("over N", lambda g, x, r, _: (g - g.mean(0) - x * (g * x).mean(0)) / r, ("over N",)),
+            ("no mean", lambda g, x, r, _: (g - over_channels(g) - x * x * g) / r, ("not ave",)),
             ("paths not divided", only_g_is_divided, ("g alone is divided",)),
             ("y for x̂", y_for_x_hat, ("has y where x̂ belongs",)),
             ("not over |S|", not_over_the_size, ("gradient is 60 times",)),
@@ -358,6 +368,7 @@ RARER: list[Mutant] = [
         for name, layer, words in [
             ("moved by each image", MovedByEachImage, ("once for each image",)),
             ("moved by one number", MovedByOneNumber, ("one number moves all",)),
+            ("running_mean twice", MovedTwice, ("meant to be running_var",)),
             ("moved by sums", MovedBySums, ("moves towards is 5 times",)),
             ("momentum shrinks", ShrinkingMomentum, ("momentum counts as",)),
             ("running_var in place", RootInPlace, ("changed in place (add_",)),
