@@ -68,7 +68,7 @@ class WholeCourt:
             if word == laboratory.NOT_RUN:  # long, and nothing to see yet
                 parts.append(f"<details><summary>{head}</summary>{claims}</details>")
             else:
-                parts.append(f"<p>{head}</p>{claims}")
+                parts.append(f"<p>{head}</p>{claims}<br>")
         left = "<style scoped>td, th {text-align: left !important; vertical-align: top}</style>"
         return f"<div>{left}{''.join(parts)}</div>"
 

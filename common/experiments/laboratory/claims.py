@@ -217,7 +217,7 @@ CLAIMS = (
     ),
     Claim(
         "skips-mend",
-        "Skip connections mend that.",
+        "Skip connections mend the gradients that BatchNorm makes explode.",
         PAPERS["depth"],
         "Batch norm, section 10",
     ),
@@ -237,13 +237,13 @@ CLAIMS = (
     ),
     Claim(
         "noise-generalises",
-        "That noise raises the test accuracy.",
+        "The noise of its batches raises the test accuracy of BatchNorm.",
         AI_NOVICE,
         "Batch norm, section 8",
     ),
     Claim(
         "more-noise",
-        "More of that noise (statistics of fewer images) raises it further.",
+        "More of that noise (statistics of fewer images) raises the test accuracy further.",
         PAPERS["here"],
         "Batch norm, section 8",
     ),
@@ -263,7 +263,7 @@ CLAIMS = (
     ),
     Claim(
         "over-regularises",
-        "because BatchNorm regularises them too much.",
+        "LayerNorm does so because BatchNorm regularises small networks too much.",
         AI_NOVICE,
         "Compare and choose, section 9",
     ),
@@ -293,8 +293,8 @@ CLAIMS = (
     ),
     Claim(
         "lost-in-the-last",
-        "It loses it in the last norm, before the average, where each channel's strength is "
-        "divided out.",
+        "One group a channel loses it in the last norm, before the average, where each channel's "
+        "strength is divided out.",
         PAPERS["here"],
         "Group norm, section 8",
     ),
@@ -362,7 +362,8 @@ CLAIMS = (
     ),
     Claim(
         "fresh-statistics",
-        "BatchNorm suffers there by its old statistics: those of the test batch mend it.",
+        "On images of another distribution BatchNorm suffers by its old statistics: those of the "
+        "test batch mend it.",
         PAPERS["here"],
         "Batch norm, section 9",
     ),
@@ -374,7 +375,7 @@ CLAIMS = (
     ),
     Claim(
         "recipe-made-it",
-        "A single setting of the recipe makes that lead.",
+        "A single setting of the recipe makes BatchNorm's lead in the skip network.",
         PAPERS["here"],
         "Compare and choose, section 5",
     ),
