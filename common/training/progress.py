@@ -241,11 +241,12 @@ class Watcher:
         """A step of training; twice a second loss and accuracy are read from the device, too."""
         self.steps += 1
         now = time.perf_counter()
-        if self.bar is None or now - self.last_read < 0.5:
+        if now - self.last_read < 0.5:
             return
         self.last_read = now
-        loss, accuracy = (total / (self.steps * self.recipe.batch_size)).tolist()
-        self._numbers(loss, 100 * accuracy)
+        if self.bar is not None:
+            loss, accuracy = (total / (self.steps * self.recipe.batch_size)).tolist()
+            self._numbers(loss, 100 * accuracy)
         self._move()
 
     def tested(self, images: int) -> None:

@@ -102,16 +102,16 @@ class Picture(Figure):
         image = _raster(self)
         small = image.reduce(SHARP)
         width, height = small.size
-        sharp, colours = image, PHOTO_COLOURS
+        sharp, fewer = image, _with_colours(small, PHOTO_COLOURS)
         if not self.photographic:
-            sharp, colours = _with_colours(image, CHART_COLOURS).convert("RGB"), CHART_COLOURS
+            sharp, fewer = (_of_a_chart(size, CHART_COLOURS) for size in (image, small))
         bundle = {
             "text/html": (
                 f'<div style="{_FRAME}"><img alt="{html.escape(self.alt)}" width="{width}" '
                 f'height="{height}" style="{_FIT}" src="data:image/webp;base64,'
-                f'{_base64(sharp, "webp", lossless=True, method=4)}"></div>'
+                f'{_base64(sharp.convert("RGB"), "webp", lossless=True, method=4)}"></div>'
             ),
-            "image/png": _base64(_with_colours(small, colours), "png", optimize=True),
+            "image/png": _base64(fewer, "png", optimize=True),
             "text/plain": repr(self),
         }
         return bundle, {"image/png": {"alt": self.alt}}
@@ -154,6 +154,11 @@ def _raster(figure: Figure) -> Image.Image:
 
 def _with_colours(image: Image.Image, count: int) -> Image.Image:
     return image.quantize(count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _of_a_chart(image: Image.Image, count: int) -> Image.Image:
+    # By how far apart colours are, not how frequent: a scale's dark end may be a few pixels.
+    return image.quantize(count, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def _packed(image: Image.Image, kind: str, **options: Any) -> bytes:

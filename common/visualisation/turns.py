@@ -121,7 +121,7 @@ def _gradients(panels: Sequence[Axes], turns: Turns, look: dict[str, Look]) -> N
         axes.yaxis.set_minor_locator(NullLocator())
         axes.tick_params(labelleft=axes is panels[0])
         axes.set_title(plain(look[name].label), fontsize=11, color=theme.ink(look[name].colour))
-        axes.set(xlim=(0, len(turns.layers) + 1), ylim=(least, 3 * max(sizes)))
+        axes.set(xlim=(0.4, len(turns.layers) + 0.6), ylim=(least, 3 * max(sizes)))
         axes.set_xlabel("layer, input to output")
         whole_numbers(axes)
     panels[0].set_ylabel("size of the gradient")
