@@ -110,7 +110,8 @@ _MISTAKES: list[Mistake] = [
     ({"mean_path": 0.0}, f"the path through the mean is missing, − mean(g). {_PATHS}"),
     (
         {"variance_path": 0.0},
-        f"the path through the variance is missing, − x̂ · mean(g · x̂). {_PATHS}",
+        "the path through the variance is missing, − x̂ · mean(g · x̂). (Or is it there as a product "
+        f"of two means, mean(g) · mean(x̂)? That is 0, as mean(x̂) is.) {_PATHS}",
     ),
     ({"mean_path": -1.0}, "the sign of the path through the mean is wrong: − mean(g)."),
     (
