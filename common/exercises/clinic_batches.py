@@ -19,40 +19,8 @@ def check_mixed_batches(make_batches: Callable, *, reveal: bool = True) -> Verdi
     images (M, 3, 2, 2), labels (M,); M is a multiple of size. Each batch mixes classes, each image
     comes once an epoch and keeps its label, and every epoch has an order of its own.
     """
-
-    def trials(learner: Learner) -> None:
-        images, labels = _sorted_images(40)
-        epochs = [_epoch(learner, images, labels, 10) for _ in range(2)]
-        for batches in epochs:
-            _must_be_pairs(batches, labels)
-            _must_be_complete(batches, 40, lost=0)
-            if any(len(y) != 10 for _, y in batches):
-                sizes = ", ".join(str(len(y)) for _, y in batches)
-                raise Wrong(f"The batches hold {sizes} images, not 10 each.", "use size.")
-            single = next((y for _, y in batches if len(set(y)) == 1), None)
-            if single is not None:
-                raise Wrong(
-                    f"A batch of {len(single)} holds images of class {single[0]} alone.",
-                    f"{_OF_ONE_CLASS}. Mix the images, not the "
-                    "finished batches: torch.randperm(len(images)), or shuffle=True.",
-                )
-        if epochs[0] == epochs[1]:
-            raise Wrong(
-                "Two epochs have the same order.",
-                "mix anew in each call: a seed set inside, or a fixed step through the images, "
-                "gives the same order every time.",
-            )
-        # A random batch of 10 out of 4 classes holds 3.9 of them, and hardly ever 2.
-        classes = [len(set(y)) for batches in epochs for _, y in batches]
-        if sum(classes) < 3 * len(classes):
-            raise Wrong(
-                f"The batches hold {sum(classes) / len(classes):.1f} of the 4 classes on average.",
-                "sorted images that are only turned, reversed or mixed within a part stay among "
-                "their like: any image may come anywhere, torch.randperm(len(images)).",
-            )
-
     success = "Right: every batch is a sample of all classes."
-    return treat(make_batches, trials, success, "" if reveal else _OF_ONE_CLASS)
+    return treat(make_batches, _must_mix, success, "" if reveal else _OF_ONE_CLASS)
 
 
 def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Verdict:
@@ -60,6 +28,7 @@ def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Ver
 
     images (M, 3, 2, 2), labels (M,), for any M ≥ 2 and size ≥ 2. A left-over of less than a batch
     may be dropped or may join another batch, as long as there is a batch and no image comes twice.
+    The images come sorted by class and are to be mixed, as in `check_mixed_batches`.
     """
 
     def trials(learner: Learner) -> None:
@@ -122,9 +91,43 @@ def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Ver
                     f"{given} they hold {sizes}.",
                     "use size: only where something is left over one batch may be of another.",
                 )
+        _must_mix(learner)
 
     success = "Right: no batch of one, whatever the number of images."
     return treat(make_batches, trials, success, "" if reveal else _NO_VARIANCE)
+
+
+def _must_mix(learner: Learner) -> None:
+    """Two epochs of 40 images of 4 classes, in batches of 10."""
+    images, labels = _sorted_images(40)
+    epochs = [_epoch(learner, images, labels, 10) for _ in range(2)]
+    for batches in epochs:
+        _must_be_pairs(batches, labels)
+        _must_be_complete(batches, 40, lost=0)
+        if any(len(y) != 10 for _, y in batches):
+            sizes = ", ".join(str(len(y)) for _, y in batches)
+            raise Wrong(f"The batches hold {sizes} images, not 10 each.", "use size.")
+        single = next((y for _, y in batches if len(set(y)) == 1), None)
+        if single is not None:
+            raise Wrong(
+                f"A batch of {len(single)} holds images of class {single[0]} alone.",
+                f"{_OF_ONE_CLASS}. Mix the images, not the "
+                "finished batches: torch.randperm(len(images)), or shuffle=True.",
+            )
+    if epochs[0] == epochs[1]:
+        raise Wrong(
+            "Two epochs have the same order.",
+            "mix anew in each call: a seed set inside, or a fixed step through the images, "
+            "gives the same order every time.",
+        )
+    # A random batch of 10 out of 4 classes holds 3.9 of them, and hardly ever 2.
+    classes = [len(set(y)) for batches in epochs for _, y in batches]
+    if sum(classes) < 3 * len(classes):
+        raise Wrong(
+            f"The batches hold {sum(classes) / len(classes):.1f} of the 4 classes on average.",
+            "sorted images that are only turned, reversed or mixed within a part stay among "
+            "their like: any image may come anywhere, torch.randperm(len(images)).",
+        )
 
 
 def _sorted_images(number: int) -> tuple[torch.Tensor, torch.Tensor]:

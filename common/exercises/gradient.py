@@ -34,12 +34,13 @@ class Backward:
     not_averaged: bool = False  # g · x̂ in the place of its mean
     average: str = "mean"  # or "sum", "unbiased", "N", "H · W": divided by these lengths
     # or "variance", "variance without eps", "root without eps", "root and variance", "no", "times",
-    # "first alone"
+    # "first alone", "last alone"
     divide: str = "root"
     eps: str = "inside"  # or "outside", "missing", "fixed"
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
-    # that in one place: "inner not centred", "outer not centred"; or "inner x", "y" without beta
+    # that in one place: "inner not centred", "outer not centred", "inner x", "outer x"; or "y",
+    # without beta
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -60,6 +61,8 @@ class Backward:
             inner = i.x / root
         if self.standardised == "outer not centred":
             outer = i.x / root
+        if self.standardised == "outer x":
+            outer = i.x
         second = outer * self._mean(on_variance * inner)
         if self.standardised == "outer only":
             second = x_hat * self._mean(on_paths)
@@ -76,11 +79,8 @@ class Backward:
         if self.gamma == "not first":
             first = i.grad
         of_mean, of_variance = times[self.size_in]
-        paths = (
-            first
-            - of_mean * self.mean_path * self._mean(on_mean)
-            - of_variance * self.variance_path * second
-        )
+        last = of_variance * self.variance_path * second
+        paths = first - of_mean * self.mean_path * self._mean(on_mean) - last
         divisor = {
             "variance": root**2,
             "variance without eps": variance,
@@ -91,6 +91,8 @@ class Backward:
         }
         if self.divide == "first alone":
             return first / root + paths - first
+        if self.divide == "last alone":
+            return paths + last - last / root
         return paths / divisor.get(self.divide, root)
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
@@ -110,7 +112,8 @@ _MISTAKES: list[Mistake] = [
     ({"mean_path": 0.0}, f"the path through the mean is missing, − mean(g). {_PATHS}"),
     (
         {"variance_path": 0.0},
-        f"the path through the variance is missing, − x̂ · mean(g · x̂). {_PATHS}",
+        "the path through the variance is missing, − x̂ · mean(g · x̂). (Or is it there as a product "
+        f"of two means, mean(g) · mean(x̂)? That is 0, as mean(x̂) is.) {_PATHS}",
     ),
     ({"mean_path": -1.0}, "the sign of the path through the mean is wrong: − mean(g)."),
     (
@@ -200,6 +203,10 @@ _MISTAKES: list[Mistake] = [
         {"divide": "first alone"},
         "g alone is divided by sqrt(variance + eps): all three paths are.",
     ),
+    (
+        {"divide": "last alone"},
+        "only the last path is divided by sqrt(variance + eps): put brackets around all three.",
+    ),
     ({"divide": "no"}, "the division by sqrt(variance + eps) is missing."),
     ({"divide": "times"}, "you multiply by sqrt(variance + eps): divide by it."),
     ({"eps": "outside"}, "eps stands outside the root. It belongs inside: sqrt(variance + eps)."),
@@ -222,6 +229,10 @@ _MISTAKES: list[Mistake] = [
     (
         {"standardised": "inner x"},
         "inside the second mean stands x where x̂ belongs: − x̂ · mean(g · x̂).",
+    ),
+    (
+        {"standardised": "outer x"},
+        "in front of the second mean stands x where x̂ belongs: − x̂ · mean(g · x̂).",
     ),
     (
         {"standardised": "outer only"},

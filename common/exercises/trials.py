@@ -144,16 +144,27 @@ def _try_any_parameters(run: Callable, task: Task) -> None:
 
 def _try_large_mean(run: Callable, task: Task) -> None:
     i = sample(task.layout)
-    i = replace(i, x=(i.x - i.x.mean()) / i.x.std() + 10_000, eps=1e-5)
+    x = (i.x - i.x.mean()) / i.x.std()
+    _try_level(run, task, replace(i, x=x + 10_000, eps=1e-5), "10,000", DIGITS)
+    apart = next((k for k in range(x.dim()) if k not in task.right_way.axes), None)
+    if apart is not None:  # sets far apart: the mean of the whole input helps none of them
+        sign = torch.ones(x.shape[apart])
+        sign[1::2] = -1
+        sign = sign.view(-1, *(1,) * (x.dim() - 1 - apart))
+        digits = f"{DIGITS} Each set's own mean, for another's may lie far away."
+        _try_level(run, task, replace(i, x=x + 10_000 * sign, eps=1e-5), "±10,000", digits)
+
+
+def _try_level(run: Callable, task: Task, i: Inputs, level: str, digits: str) -> None:
     right = task.expected(i.to(torch.float64))
     got = _got(run, task, i)
     if not alike(got, right, rtol=3e-2, atol=3e-2):
         name, mine, yours = worst(task.names, got, right)
         digits_help = alike(_got(run, task, i.to(torch.float64)), right, rtol=3e-2, atol=3e-2)
         raise Wrong(
-            f"For values around 10,000 with a spread of 1 the {name} is wrong, although it is "
+            f"For values around {level} with a spread of 1 the {name} is wrong, although it is "
             f"right for values around 0: {difference(yours, mine)}.",
-            DIGITS
+            digits
             if digits_help
             else "it is not float32 that lacks digits: is x limited on the way, or converted to "
             "float16 (.half()), or is a number written in that fits values around 0 only?",

@@ -720,12 +720,23 @@ ONE = [
     ("size + 1", lambda x, y, size: in_order(x, y, size + 1), ("use size",)),
     ("size − 1", lambda x, y, size: dropped(x, y, size - 1), ("use size",)),
     ("an empty list", lambda x, y, size: [], ("stays empty",)),
+    ("no longer mixed", dropped, ("Mix the images",)),
 ]
 
 
 def evenly(images, labels, size):
     number = max(1, len(images) // size)
     return list(zip(images.tensor_split(number), labels.tensor_split(number), strict=True))
+
+
+def of_mixed(make_batches):
+    """The same batches, of images in another order."""
+
+    def mixed_first(images, labels, size):
+        order = torch.randperm(len(images))
+        return make_batches(images[order], labels[order], size)
+
+    return mixed_first
 
 
 # Channels in another order
@@ -905,11 +916,15 @@ REPAIRED = [
     Variant("own count", checks.check_re_estimated_statistics, estimate_by_count(1)),
     Variant("repaired", checks.check_mixed_batches, mixed),
     Variant("DataLoader", checks.check_mixed_batches, by_loader),
-    Variant("joined", checks.check_no_batch_of_one, joined),
-    Variant("dropped", checks.check_no_batch_of_one, dropped),
-    Variant("spread evenly", checks.check_no_batch_of_one, evenly),
-    Variant("shared with the batch before", checks.check_no_batch_of_one, shared),
-    Variant("any left-over joined", checks.check_no_batch_of_one, partial(joined_always, few=1)),
+    Variant("joined", checks.check_no_batch_of_one, of_mixed(joined)),
+    Variant("dropped", checks.check_no_batch_of_one, of_mixed(dropped)),
+    Variant("spread evenly", checks.check_no_batch_of_one, of_mixed(evenly)),
+    Variant("shared with the batch before", checks.check_no_batch_of_one, of_mixed(shared)),
+    Variant(
+        "any left-over joined",
+        checks.check_no_batch_of_one,
+        of_mixed(partial(joined_always, few=1)),
+    ),
     Variant("batches in any order", checks.check_still_frozen, in_any_order),
     *(
         Variant("another loss", checks.check_still_frozen, epoch(loss=loss))

@@ -764,6 +764,7 @@ def backward(change="", axes=(0, 2, 3)):
             "both constant": lambda: g / root,
             "no mean": lambda: (g - second) / root,
             "no variance": lambda: (g - first) / root,
+            "product of means": lambda: (g - first - x_hat * mean(g) * mean(x_hat)) / root,
             "mean added": lambda: (g + first - second) / root,
             "variance added": lambda: (g - first + second) / root,
             "both added": lambda: (g + first + second) / root,
@@ -780,6 +781,8 @@ def backward(change="", axes=(0, 2, 3)):
             "mean path averaged": lambda: (g - first / (g.numel() / len(gamma[0])) - second) / root,
             "inner x": lambda: (g - first - x_hat * mean(g * x / root)) / root,
             "x inside": lambda: (g - first - x_hat * mean(g * x)) / root,
+            "x in front": lambda: (g - first - x * mean(g * x_hat)) / root,
+            "last path divided": lambda: g - first - second / root,
             "outer x": lambda: (g - first - x / root * mean(g * x_hat)) / root,
             "bare variance": lambda: (g - first - second) / variance,
             "bare root": lambda: (g - first - second) / variance.sqrt(),
@@ -807,10 +810,13 @@ def backward(change="", axes=(0, 2, 3)):
 
 
 GRADIENTS = [
-    ("x inside", ("stands x where",)),
+    ("x inside", ("inside the second mean stands x",)),
+    ("x in front", ("in front of the second mean stands x",)),
+    ("last path divided", ("only the last path is divided",)),
     ("both constant", ("pass for constants",)),
     ("no mean", ("path through the mean is missing",)),
     ("no variance", ("path through the variance is missing",)),
+    ("product of means", ("path through the variance is missing",)),
     ("mean added", ("sign of the path through the mean",)),
     ("variance added", ("sign of the path through the variance",)),
     ("both added", ("signs of both",)),

@@ -60,6 +60,12 @@ def around_repeated_means(x, groups):
     return mean, squares.reshape(len(x), groups, -1).mean(2)
 
 
+def around_the_mean_of_all(x):
+    shifted = x - x.mean()
+    squares = shifted.square().mean((1, 2, 3))
+    return x.mean((1, 2, 3)), squares - shifted.mean((1, 2, 3)).square()
+
+
 def joined_along_images(x, groups, gamma, beta, eps=1e-5):
     parts = [normal(part, part, (1, 2, 3), eps) for part in x.chunk(groups, 1)]
     return affine(torch.cat(parts).reshape(x.shape), gamma, beta, groups)
@@ -285,6 +291,7 @@ RARER: list[Mutant] = [
         ]
     ),
     Mutant("around repeated means", GROUP_STATISTICS, around_repeated_means, ("of another group",)),
+    Mutant("around the mean of all", IMAGES, around_the_mean_of_all, ("Each set's own mean",)),
     Mutant("parts joined along N", GROUP, joined_along_images, ("in the wrong places",)),
     Mutant("channels stacked along N", BATCH, stacked_along_images, ("axes are in another order",)),
     Mutant("axis by axis", checks.check_normalise, axis_by_axis, ("one after the other",)),
