@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.experiments import laboratory
 from common.reports.cells import DASH, markdown, number_words
-from common.reports.court_rows import rows_of
+from common.reports.court_rows import command_of, rows_of
 from common.reports.kept import Results
 from common.settings import LESSONS
 
@@ -101,9 +101,8 @@ def _rows(
     lines, said = [], (claim.said, claim.heard)
     for row in rows_of(claim, verdicts):
         measured = row.measured + (f": **{row.effect}** (n = {row.seeds})" if row.seeds else "")
-        again = f"`python -m common study {row.study}`" if row.study else DASH
-        if claim.test:
-            again = f"`pytest {claim.test.partition('::')[0]} -k {claim.test.partition('::')[2]}`"
+        command = command_of(claim, row)
+        again = f"`{command}`" if command else DASH
         lines.append((*said, measured, row.verdict, _lesson(claim), again))
         said = ("″", "″")
     return lines

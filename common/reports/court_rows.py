@@ -11,6 +11,7 @@ from common.experiments import laboratory
 from common.reports.cells import DASH
 
 HEADER = ("What is said", "What was measured", "Effect, 95 % interval", "Verdict")
+LEFT = "<style scoped>td, th {text-align: left !important; vertical-align: top}</style>"
 
 
 class Row(NamedTuple):
@@ -97,14 +98,21 @@ class CourtRows:
                 body.append(f"<tr>{first}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
                 first = ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-        left = "<style scoped>td, th {text-align: left !important; vertical-align: top}</style>"
         words = f"<p>{html.escape(self.waiting)}</p>" if self.waiting else ""
-        return f"<div>{left}{table}</div>{words}" if body else words
+        return f"<div>{LEFT}{table}</div>{words}" if body else words
 
 
 def effect_words(row: Row) -> str:
     """The effect with its interval and the number of seeds, or a dash."""
     return f"{row.effect} (n = {row.seeds})" if row.effect else DASH
+
+
+def command_of(claim: laboratory.Claim, row: Row) -> str:
+    """What to type to have it measured or proven again; "" where there is nothing to run."""
+    if claim.test:
+        file, _, name = claim.test.partition("::")
+        return f"pytest {file} -k {name}"
+    return f"python -m common study {row.study}" if row.study else ""
 
 
 def court_rows(*claims: str, folder: Path = laboratory.RESULTS) -> CourtRows:

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.experiments import laboratory
-from common.reports.court_rows import Row, claims_of, effect_words, rows_of, verdicts_in
+from common.reports.court_rows import (
+    LEFT,
+    Row,
+    claims_of,
+    command_of,
+    effect_words,
+    rows_of,
+    verdicts_in,
+)
 from common.visualisation import Quiz
 
 HOLDS, NOT, MIXED = "holds", "does not hold", "mixed or not decided"
@@ -69,8 +77,7 @@ class WholeCourt:
                 parts.append(f"<details><summary>{head}</summary>{claims}</details>")
             else:
                 parts.append(f"<p>{head}</p>{claims}<br>")
-        left = "<style scoped>td, th {text-align: left !important; vertical-align: top}</style>"
-        return f"<div>{left}{''.join(parts)}</div>"
+        return f"<div>{LEFT}{''.join(parts)}</div>"
 
 
 def whole_court(folder: Path = laboratory.RESULTS) -> WholeCourt:
@@ -90,7 +97,7 @@ def _folded(claim: laboratory.Claim, rows: Sequence[Row]) -> str:
         "<tr>"
         + "".join(
             f"<td>{html.escape(cell)}</td>"
-            for cell in (row.measured, effect_words(row), row.verdict, _again(claim, row))
+            for cell in (row.measured, effect_words(row), row.verdict, command_of(claim, row))
         )
         + "</tr>"
         for row in rows
@@ -102,10 +109,3 @@ def _folded(claim: laboratory.Claim, rows: Sequence[Row]) -> str:
         f"<details><summary>{html.escape(claim.said)}</summary>"
         f"<p>{html.escape(heard)}</p><table><tr>{head}</tr>{body}</table></details>"
     )
-
-
-def _again(claim: laboratory.Claim, row: Row) -> str:
-    if claim.test:
-        file, _, name = claim.test.partition("::")
-        return f"pytest {file} -k {name}"
-    return f"python -m common study {row.study}" if row.study else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ def grad_cam(
     device = next(model.parameters()).device
     # Needs a gradient itself, so that there is a graph even where the weights are frozen.
     x = Normaliser(data.mean, data.std, device)(images.to(device)).requires_grad_()
-    outputs, (maps,) = _with_outputs(model, [layer], lambda: model(x))
+    outputs, maps = _with_output_of(model, layer, x)
     if maps is None or maps.dim() != 4:
         raise ValueError("Grad-CAM needs a layer that the network uses and that gives maps.")
     # In eval mode no image has a part in another's output, so one sum gives each its own gradient.
@@ -180,20 +180,16 @@ def grad_cam(
     return torch.relu((weights * maps).sum(1)).detach().cpu()
 
 
-def _with_outputs(
-    model: nn.Module, layers: Sequence[nn.Module], run: Callable[[], Tensor]
-) -> tuple[Tensor, list[Tensor | None]]:
-    """What ``run`` gives in eval mode, and what these layers gave meanwhile."""
-    found: list[Tensor | None] = [None] * len(layers)
-    was_training, hooks = model.training, []
+def _with_output_of(model: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What the network makes of ``x`` in eval mode, and what the layer gave meanwhile."""
+    found: list[Tensor] = []
+    was_training = model.training
+    hook = layer.register_forward_hook(lambda _, __, output: found.append(output))
     model.eval()
     try:
-        for place, layer in enumerate(layers):
-            keep = partial(found.__setitem__, place)
-            hooks.append(layer.register_forward_hook(lambda _, __, out, keep=keep: keep(out)))
         with torch.enable_grad():
-            return run(), found
+            outputs = model(x)
+        return outputs, found[-1] if found else None
     finally:
-        for hook in hooks:
-            hook.remove()
+        hook.remove()
         model.train(was_training)
