@@ -230,8 +230,9 @@ def _benchmark(command: argparse.ArgumentParser) -> None:
     add(
         "--accelerated",
         action="store_true",
-        help="also compiled, in bfloat16, several seeds as one",
+        help="also recorded (on CUDA), compiled, in bfloat16, several seeds as one",
     )
+    add("--steps-only", action="store_true", help="no memory and no runs side by side")
     add("--out", type=_path, help="folder of the results (default: in runs/)")
 
 
@@ -459,7 +460,13 @@ def benchmark(options: argparse.Namespace) -> None:
     )
     folder = options.out or experiments.own_folder(options.command, options.data)
     check_folder(folder)
-    results = bench.run(options.norms, plan, sprints=options.to_70, profiles=options.profile)
+    results = bench.run(
+        options.norms,
+        plan,
+        processes=not options.steps_only,
+        sprints=options.to_70,
+        profiles=options.profile,
+    )
     path = reports.save_benchmark(results, folder)
     print(reports.report(results))
     print(f"\nAll rounds: {path}")

@@ -11,6 +11,7 @@ the command line and a test make it in the same place:
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
 ``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
 ``NORMS_BF16``     1: training steps in bfloat16 where autocast allows it (default: 0)
+``NORMS_RECORD``   1: on CUDA, training steps are recorded once and replayed (default: 0)
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ def tune_process(number_of_threads: int | None = None) -> None:
 
 def device_name(device: torch.device) -> str:
     """What a table says of the device: the GPU's name, or the processor's."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":

@@ -58,7 +58,12 @@ WARM_UP = 3  # steps: the first ones set up memory and choose kernels
 SPRINT = replace(SHARED, epochs=2, batch_size=64)
 SPRINT_ACCURACY = 70.0
 # How the bare step can be accelerated: see common.training.acceleration.
-ACCELERATIONS = Acceleration(True, False), Acceleration(False, True), Acceleration(True, True)
+ACCELERATIONS = (
+    Acceleration(recorded=True),
+    Acceleration(compiled=True),
+    Acceleration(bfloat16=True),
+    Acceleration(compiled=True, bfloat16=True),
+)
 SEEDS_AS_ONE = (2, 4, 8)  # networks in one process: see common.training.together
 
 
@@ -266,6 +271,8 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
     trainer.speed(own, WARM_UP)
     relaid.speed(fixed_relaid, WARM_UP)
     for wanted in ACCELERATIONS if plan.accelerated else ():
+        if wanted.recorded and device.type != "cuda":
+            continue
         faster = Trainer(plan.network, norm, data, device, acceleration=wanted)
         if faster.run.acceleration == wanted:
             batches = faster.fixed()
@@ -515,10 +522,13 @@ def run(
     norms: Sequence[str],
     plan: Plan,
     *,
+    processes: bool = True,
     sprints: bool = False,
     profiles: bool = False,
 ) -> dict[str, Any]:
     """Every measurement for every norm, ready to be saved as JSON; says on stderr how far it is.
+
+    Without ``processes`` only the ways to feed and to take a step, which is a matter of seconds.
 
     Raises ``ValueError`` for a network, norm, data set or device there is not.
     """
@@ -554,8 +564,9 @@ def run(
         results["norms"][norm] = mine
         _say(f"{norm}: the ways to feed one step")
         mine["ways"] = compare_ways(plan, norm, data)
-        _say(f"{norm}: memory, and runs side by side")
-        mine["processes"] = compare_processes(plan, norm)
+        if processes:
+            _say(f"{norm}: memory, and runs side by side")
+            mine["processes"] = compare_processes(plan, norm)
         if profiles:
             _say(f"{norm}: profile")
             mine["profile"] = profile(plan, norm)

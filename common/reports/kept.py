@@ -41,7 +41,8 @@ class Results:
         compressed: likewise, the runs on images that were stored as JPEG first.
         search: rows of the log of how the course's network was chosen, as text by column.
         race: what the race to 70 % came to, a row a run, as text by column.
-        benchmark: what ``python -m common benchmark`` measured, or None.
+        benchmark, on_gpu: what ``python -m common benchmark`` measured on a CPU and on a GPU, or
+            None.
         left_out: runs that are there and do not count.
     """
 
@@ -53,6 +54,7 @@ class Results:
     search: list[dict[str, str]] = field(default_factory=list)
     race: list[dict[str, str]] = field(default_factory=list)
     benchmark: dict[str, Any] | None = None
+    on_gpu: dict[str, Any] | None = None
     left_out: list[Path] = field(default_factory=list)
 
 
@@ -72,9 +74,10 @@ def load_results(root: str | Path = ROOT) -> Results:
         results.compressed[key] = _load(results, entry.norm, f"{name}-jpeg*")
     results.search = _rows(results, "search.csv")
     results.race = _rows(results, "race.csv")
-    benchmark = root / "common" / "results" / "benchmark.json"
-    if results.counts(benchmark):
-        results.benchmark = json.loads(benchmark.read_text(encoding="utf-8"))
+    for name, file in (("benchmark", "benchmark.json"), ("on_gpu", "benchmark-gpu.json")):
+        path = root / "common" / "results" / file
+        if results.counts(path):
+            setattr(results, name, json.loads(path.read_text(encoding="utf-8")))
     return results
 
 

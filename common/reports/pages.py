@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import Any
 
 from common.experiments import median_run
 from common.files import write_atomically
@@ -27,12 +28,12 @@ TOP, RESULTS = "README.md", "common/results/README.md"
 SPEED, NETWORKS = "common/results/speed.md", "common/networks/README.md"
 
 
-def benchmark_section(results: Results) -> str:
+def benchmark_section(measured: dict[str, Any] | None) -> str:
     """The benchmark's own report, word for word, and what became of its goals."""
-    if results.benchmark is None:
+    if measured is None:
         return NOTHING_YET
-    text = f"```text\n{report(results.benchmark).rstrip()}\n```"
-    if lines := goals(results.benchmark):
+    text = f"```text\n{report(measured).rstrip()}\n```"
+    if lines := goals(measured):
         text += "\n\nThe goals, set for four CPU cores, a figure a norm:\n\n" + "\n".join(
             f"- {line}" for line in lines
         )
@@ -95,7 +96,10 @@ def sections(results: Results) -> dict[str, dict[str, str]]:
             "field": [field_section(results)],
             "search": [search_section(results)],
         },
-        SPEED: {"benchmark": [benchmark_section(results)]},
+        SPEED: {
+            "benchmark": [benchmark_section(results.benchmark)],
+            "benchmark-gpu": [benchmark_section(results.on_gpu)],
+        },
         NETWORKS: {"networks": [networks_section()]},
         **{
             f"{lesson}/README.md": {"results": [lesson_section(results, norm)]}

@@ -28,7 +28,6 @@ def report(results: dict[str, Any]) -> str:
 
     first = next(iter(norms.values()))
     loaders = [name for name in first["ways"] if name.startswith("loader")]
-    at_once = [name for name in first["processes"] if name.endswith("at once")]
     images = results["train_images"] // results["batch_size"] * results["batch_size"]
     layouts = sorted(benchmark.LAYOUTS, key=lambda name: name != results["layout"])
 
@@ -56,34 +55,36 @@ def report(results: dict[str, Any]) -> str:
     for name in (name for name in first["ways"] if name.endswith("as one")):
         row(f"{name.split()[0]} seeds as one, in all", rate("ways", name), ",.0f")
         row("    … / one seed", lambda m, n=name: ratio(m["ways"], n, "own"), ".2f")
-    rows.append(("", []))
-    row("freed memory kept (tune_process)", rate("processes", "tuned"), ",.0f")
-    row("freed memory given back", rate("processes", "untuned"), ",.0f")
-    row("kept / given back", lambda m: ratio(m["processes"], "tuned", "untuned"), ".2f")
-    row("evaluation, kept", lambda m: m["processes"]["evaluation"], ",.0f")
-    row("evaluation, given back", lambda m: m["processes"]["untuned evaluation"], ",.0f")
-    row("peak memory in MB, kept", lambda m: m["processes"]["memory"]["process"], ",.0f")
-    row(
-        "peak memory in MB, given back",
-        lambda m: m["processes"]["untuned memory"]["process"],
-        ",.0f",
-    )
-    row("    of which imports", lambda m: m["processes"]["memory"]["imports"], ",.0f")
-    if "device" in first["processes"]["memory"]:
-        row("peak GPU memory in MB", lambda m: m["processes"]["memory"]["device"], ",.0f")
-    rows.append(("", []))
-    row(f"1 run of {results['threads']} threads", rate("processes", "tuned"), ",.0f")
-    for name in at_once:
-        count = int(name.split()[0])
-        text = f"{count} run{'s' if count > 1 else ''} of 1 thread, in all"
-        row(text, rate("processes", name), ",.0f")
-    if at_once:
-        most = at_once[-1]
+    if "processes" in first:
+        at_once = [name for name in first["processes"] if name.endswith("at once")]
+        rows.append(("", []))
+        row("freed memory kept (tune_process)", rate("processes", "tuned"), ",.0f")
+        row("freed memory given back", rate("processes", "untuned"), ",.0f")
+        row("kept / given back", lambda m: ratio(m["processes"], "tuned", "untuned"), ".2f")
+        row("evaluation, kept", lambda m: m["processes"]["evaluation"], ",.0f")
+        row("evaluation, given back", lambda m: m["processes"]["untuned evaluation"], ",.0f")
+        row("peak memory in MB, kept", lambda m: m["processes"]["memory"]["process"], ",.0f")
         row(
-            f"{most.split()[0]} runs / 1 run of {results['threads']}",
-            lambda m: ratio(m["processes"], most, "tuned"),
-            ".2f",
+            "peak memory in MB, given back",
+            lambda m: m["processes"]["untuned memory"]["process"],
+            ",.0f",
         )
+        row("    of which imports", lambda m: m["processes"]["memory"]["imports"], ",.0f")
+        if "device" in first["processes"]["memory"]:
+            row("peak GPU memory in MB", lambda m: m["processes"]["memory"]["device"], ",.0f")
+        rows.append(("", []))
+        row(f"1 run of {results['threads']} threads", rate("processes", "tuned"), ",.0f")
+        for name in at_once:
+            count = int(name.split()[0])
+            text = f"{count} run{'s' if count > 1 else ''} of 1 thread, in all"
+            row(text, rate("processes", name), ",.0f")
+        if at_once:
+            most = at_once[-1]
+            row(
+                f"{most.split()[0]} runs / 1 run of {results['threads']}",
+                lambda m: ratio(m["processes"], most, "tuned"),
+                ".2f",
+            )
     if "sprint" in first:
         rows.append(("", []))
         row(f"epochs to {benchmark.SPRINT_ACCURACY:.0f} %", lambda m: m["sprint"]["epochs"], "d")

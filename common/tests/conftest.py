@@ -74,6 +74,17 @@ def pytest_collection_modifyitems(items):
     items[:] = ordered
 
 
+@pytest.fixture(autouse=True, scope="module")
+def on_the_processor():
+    """Unit tests compute on the CPU, where a run repeats to the last bit; a GPU has its own file.
+
+    The notebooks, which nbval runs, and that file take the fastest device there is.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMS_DEVICE", os.environ.get("NORMS_DEVICE") or "cpu")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def calm_process():
     """One thread and a known seed for each test, whatever the one before has set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,13 @@ import torch
 from torch import nn
 
 from common.files import replacing
-from common.training.acceleration import Acceleration, Forward, compile_or_explain, make_forward
+from common.training.acceleration import (
+    Acceleration,
+    Forward,
+    compile_or_explain,
+    make_forward,
+    record_or_explain,
+)
 from common.training.history import History
 from common.training.optimisers import (
     cycled_momentum,
@@ -59,16 +65,22 @@ class TrainingState:
         self.acceleration = Acceleration()
         self.forward = self._forward(bfloat16=False)
 
-    def _forward(self, bfloat16: bool) -> Forward:
+    def _forward(
+        self, bfloat16: bool, recorded: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> Forward:
         smoothing = self.recipe.label_smoothing
-        return make_forward(self.model, smoothing, bfloat16, stacked=self.stacked)
+        return make_forward(recorded or self.model, smoothing, bfloat16, stacked=self.stacked)
 
     def accelerate(self, wanted: Acceleration, x: torch.Tensor, y: torch.Tensor) -> None:
         """Make the steps to come cheaper, as far as that works here with the batch ``x, y``."""
-        forward = self._forward(wanted.bfloat16)
+        # What is compiled, or in bfloat16, is not recorded as well.
+        alone = wanted.recorded and not (wanted.compiled or wanted.bfloat16)
+        recorded = record_or_explain(self.model, x) if alone else None
+        forward = self._forward(wanted.bfloat16, recorded)
         compiled = compile_or_explain(forward, self.model, x, y) if wanted.compiled else None
         self.forward = compiled or forward
-        self.acceleration = replace(wanted, compiled=compiled is not None)
+        done = {"compiled": compiled is not None, "recorded": recorded is not None}
+        self.acceleration = replace(wanted, **done)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """One update; returns summed loss and number right, both still on the device."""

@@ -26,6 +26,7 @@ from common.data import folder_name, load_images
 from common.experiments.laboratory.declare import Condition, Study, label
 from common.experiments.laboratory.kept import Kept, Line, check_images, compact, keep, load
 from common.experiments.runs import refuse_stand_in
+from common.training import Acceleration
 
 if TYPE_CHECKING:
     from common.data import ImageData
@@ -160,7 +161,8 @@ def _version(device: str | None) -> str:
     import torch
 
     name = settings.device_name(settings.pick_device(device))
-    return f"Python {platform.python_version()}, PyTorch {torch.__version__}, {name}"
+    faster = f", {wanted} where that works" if (wanted := str(Acceleration.chosen())) else ""
+    return f"Python {platform.python_version()}, PyTorch {torch.__version__}, {name}{faster}"
 
 
 def _performed(

@@ -247,7 +247,7 @@ def test_the_command_passes_its_options_on(tmp_path, monkeypatch, capsys):
     assert cli.main(["benchmark", "--norms", "group", "--batches", "7", "--to-70", *out]) == 0
     assert asked["norms"] == ["group"]
     assert asked["plan"].batches == 7
-    assert (asked["sprints"], asked["profiles"]) == (True, False)
+    assert (asked["sprints"], asked["profiles"], asked["processes"]) == (True, False, True)
     assert "the table" in capsys.readouterr().out
     assert (tmp_path / "benchmark.json").exists()
 

@@ -146,8 +146,10 @@ def test_killed_five_times_the_file_is_the_same(tmp_path):
     for _ in range(5):
         child = os.fork()
         if child == 0:
-            run_studies([slow], parts.parent, data="shapes", jobs=1, say=quiet)
-            os._exit(0)
+            try:  # whatever happens, a child must never go on as the tests
+                run_studies([slow], parts.parent, data="shapes", jobs=1, say=quiet)
+            finally:
+                os._exit(0)
         while len(laboratory.load(TOY, parts).lines) == there[-1]:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.1))

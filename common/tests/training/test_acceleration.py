@@ -1,6 +1,7 @@
 """Compiled and bfloat16 steps: asked for, tried out first, and left out aloud where they fail."""
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,12 @@ import torch
 from common.data.images import load_images
 from common.data.types import ImageSet
 from common.experiments import benchmark
-from common.training.acceleration import Acceleration, compile_or_explain, make_forward
+from common.training.acceleration import (
+    Acceleration,
+    compile_or_explain,
+    make_forward,
+    record_or_explain,
+)
 from common.training.loop import fit, seeded_model
 from common.training.recipes import Recipe
 
@@ -63,11 +69,11 @@ def same(first, second):
 
 
 def test_nothing_is_accelerated_unless_asked_for(data):
-    assert Acceleration.chosen() == Acceleration(compiled=False, bfloat16=False)
+    assert Acceleration.chosen() == Acceleration(False, False, False)
     assert trained(data)[1].acceleration == ""
 
 
-@pytest.mark.parametrize("name", ["NORMS_COMPILE", "NORMS_BF16"])
+@pytest.mark.parametrize("name", ["NORMS_COMPILE", "NORMS_BF16", "NORMS_RECORD"])
 def test_a_switch_that_is_neither_on_nor_off_is_refused(name, monkeypatch):
     monkeypatch.setenv(name, "yes")
     with pytest.raises(ValueError, match=f"{name} is 'yes'; set it to 1 .on. or 0 .off."):
@@ -111,6 +117,42 @@ def test_the_trial_leaves_model_gradients_and_random_state_as_they_were(data, qu
     assert same(before, state(model))
     assert torch.equal(random, torch.get_rng_state())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_what_cannot_be_recorded_is_said_aloud_and_changes_nothing(data, monkeypatch):
+    model, eager = trained(data)
+    monkeypatch.setenv("NORMS_RECORD", "1")
+    with pytest.warns(UserWarning, match=r"only CUDA can record, and this is cpu\); this run"):
+        again, history = trained(data)
+    assert history.acceleration == ""
+    assert history.column("test_loss") == eager.column("test_loss")
+    assert same(state(model), state(again))
+
+
+def test_recording_replays_the_training_pass_and_leaves_the_model_its_own(data, monkeypatch):
+    """On a stand-in for CUDA's capture: what is recorded, with what, and what stays as it was."""
+    model = seeded_model("course", "batch", data, seed=1).eval()
+    x, made = torch.randn(4, 3, 32, 32), []
+
+    def make(module, samples):
+        assert module.training
+        assert samples[0].shape == x.shape
+        made.append(module)
+        return module
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
+    monkeypatch.setattr(torch.Tensor, "device", property(lambda _: torch.device("cuda")))
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
+    before = state(model)
+    recorded = record_or_explain(model, x)
+    monkeypatch.undo()
+    assert same(before, state(model))
+    assert not model.training
+    seen = []
+    made[0].register_forward_hook(lambda *_: seen.append(1))
+    assert len(recorded(x)) == 4
+    assert len(recorded(x[:2])) == 2  # another shape goes round the graph
+    assert seen == [1]
 
 
 def test_bfloat16_reaches_the_convolutions_and_not_the_loss(data):
