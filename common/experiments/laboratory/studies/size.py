@@ -108,6 +108,7 @@ STUDY = Study(
             xlabel="width, times the course's network",
             ylabel="test accuracy in %",
             where={"images": 10_000},
+            scales=("log", "linear"),
         ),
         Plot(
             "test",
@@ -116,6 +117,7 @@ STUDY = Study(
             xlabel="training images",
             ylabel="test accuracy in %",
             where={"width": 1.0},
+            scales=("log", "linear"),
         ),
     ),
     seconds=lambda c: 1 if c["images"] == ALL else {0.5: 60, 1.0: 120, 2.0: 300}[c["width"]],
