@@ -119,11 +119,14 @@ def _seeds_needed(sides: Sequence[Sequence[float]], distance: float, comparisons
     """
     from scipy import stats
 
-    deviation = math.sqrt(sum(stdev(side) ** 2 for side in sides))
-    for n in range(2, MOST_SEEDS + 1):
-        freedom = len(sides) * (n - 1)
-        quantile = stats.t.ppf(1 - 0.025 / comparisons, freedom)
-        if quantile * deviation / math.sqrt(n) < distance:
+    variances = [stdev(side) ** 2 for side in sides]
+    error = math.sqrt(sum(variances))
+    if error == 0:  # the effect is the smallest one itself
+        return MOST_SEEDS + 1
+    share = sum(variances) ** 2 / sum(v**2 for v in variances)  # Welch and Satterthwaite's
+    for n in range(min(map(len, sides)) + 1, MOST_SEEDS + 1):  # so many did not decide it
+        quantile = stats.t.ppf(1 - 0.025 / comparisons, share * (n - 1))
+        if quantile * error / math.sqrt(n) < distance:
             return n
     return MOST_SEEDS + 1
 
