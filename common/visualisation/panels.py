@@ -93,10 +93,25 @@ def panel_figure(
                label=plain(look[n].label))
         for n in names
     ]  # fmt: skip
+    floor = None
+    if scales[1] == "log":
+        floor = _floor([values for _, lines in panels.values() for values in lines.values()])
+        grid.flat[0].set_ylim(bottom=floor)
     words = f"mean of {several} {rows}; bar: lowest to highest" if several > 1 else ""
+    words += ", and on below the axis" if words and floor else ""
     spread = [Line2D([], [], color="#444444", marker="|", markersize=12, linestyle="", label=words)]
     legends(figure, handles, spread if several > 1 else [])
     return figure
+
+
+def _floor(lines: Sequence[Any]) -> float | None:
+    """Where a logarithmic axis should end, if a run 100 times below all means would stretch it."""
+    tables = [np.atleast_2d(np.asarray(values, dtype=float)) for values in lines]
+    means = [np.nanmean(t[:, ~np.isnan(t).all(0)], axis=0) for t in tables]
+    lowest = min((mean[mean > 0].min() for mean in means if (mean > 0).any()), default=math.inf)
+    if not any((t < lowest / 100).any() for t in tables) or lowest == math.inf:
+        return None
+    return 10 ** math.floor(math.log10(lowest) - 0.15)
 
 
 def _line(axes: Any, at: np.ndarray, values: np.ndarray, look: Any, joined: bool) -> None:
