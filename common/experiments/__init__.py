@@ -4,8 +4,8 @@
 what they learnt, ``shipped.py`` makes and finds those that come with the course, ``statistics.py``
 has the intervals and Welch's test. What is run: ``course.py`` the comparison of the norms, whose
 race to 70 % ``race.py`` keeps, ``field.py`` the networks of the field with their sources' recipes,
-``search.py`` the candidates for the course's network, ``benchmark.py`` the speed. In
-``laboratory/`` the claims about the norms are put to the test.
+``search.py`` the candidates for the course's network, ``benchmark.py`` the speed, ``targets.py``
+the time to a target. In ``laboratory/`` the claims about the norms are put to the test.
 """
 
 from common.experiments.course import accuracy_runs, comparison_runs, own_folder, race_jobs

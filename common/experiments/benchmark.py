@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,7 +39,6 @@ from common.training import (
     Stack,
     TrainingState,
     evaluate,
-    fit,
     seeded_model,
 )
 
@@ -53,10 +52,6 @@ LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_
 WORKERS = (0, 2, 4)  # of the DataLoader
 RUNS_AT_ONCE = (1, 2, 4)
 WARM_UP = 3  # steps: the first ones set up memory and choose kernels
-# To 70 % on CIFAR-10 as fast as may be: one short cycle, of small batches because in so few epochs
-# the number of steps is what is scarce.
-SPRINT = replace(SHARED, epochs=2, batch_size=64)
-SPRINT_ACCURACY = 70.0
 # How the bare step can be accelerated: see common.training.acceleration.
 ACCELERATIONS = (
     Acceleration(recorded=True),
@@ -132,9 +127,10 @@ class Trainer:
         layout: str | None = None,
         acceleration: Acceleration | None = None,
         seeds: int = 1,
+        recipe: Recipe = SHARED,
     ) -> None:
         self.data, self.device, self.seeds = data, device, seeds
-        recipe = replace(SHARED, schedule="constant")
+        recipe = replace(recipe, schedule="constant")
         self.recipe = recipe.shortened() if data.quick else recipe
         self.batches = Batches(
             data.train,
@@ -158,13 +154,13 @@ class Trainer:
             self.run = TrainingState(self.model, self.recipe, steps=1)
         self.run.accelerate(acceleration or Acceleration.chosen(), *next(self.own()))
 
-    def own(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The training loop's batches, epoch after epoch."""
+    def own(self, size: int | None = None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The training loop's batches, epoch after epoch; resized if a ``size`` is given."""
         while True:
             if self.seeds > 1:
                 yield from self.batches.together(self.run.generators)
             else:
-                yield from self.batches.epoch(self.run.generators[0])
+                yield from self.batches.epoch(self.run.generators[0], size=size)
 
     def fixed(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One batch, again and again."""
@@ -223,8 +219,10 @@ def plain_loader(data: ImageData, recipe: Recipe, workers: int, device: torch.de
     from torchvision import transforms
 
     size = tuple(data.train.images.shape[-2:])
-    steps = [transforms.RandomCrop(size, padding=recipe.shift, padding_mode="reflect")]
+    crop = transforms.RandomCrop(size, padding=recipe.shift, padding_mode="reflect")
+    steps: list[Any] = [crop] if recipe.shift else []
     steps += [transforms.RandomHorizontalFlip()] if recipe.flip else []
+    steps += [transforms.RandAugment()] if recipe.augmentation == "randaugment" else []
     steps += [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
     return torch.utils.data.DataLoader(
         PerImage(data.train, transforms.Compose(steps)),
@@ -489,59 +487,11 @@ def _profile(setup: Setup, steps: int, threads: int) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["ms"])
 
 
-def sprint(plan: Plan, norm: str, data: ImageData, seed: int = 1) -> dict[str, Any]:
-    """Train with the ``SPRINT`` recipe; how soon the test accuracy reaches 70 %.
-
-    Returns ``epochs`` and ``seconds`` (training alone, up to the end of that epoch) until then,
-    both None if it never did; ``whole_seconds`` of the run with all its evaluations; and
-    ``test_accuracy`` after each epoch, in %.
-    """
-    recipe = replace(SPRINT, seed=seed)
-    model = seeded_model(plan.network, norm, data, seed)
-    history = fit(
-        model,
-        data,
-        recipe,
-        network=plan.network,
-        norm=norm,
-        device=plan.device,
-        progress="lines",
-    )
-    reached = history.first_epoch_at(SPRINT_ACCURACY)
-    seconds = history.column("seconds")
-    return {
-        "epochs": reached,
-        "seconds": None if reached is None else math.fsum(seconds[:reached]),
-        "whole_seconds": history.seconds,
-        "test_accuracy": history.column("test_accuracy"),
-        "recipe": asdict(history.recipe) | {"sizes": list(history.recipe.sizes)},  # as in JSON
-    }
-
-
-def run(
-    norms: Sequence[str],
-    plan: Plan,
-    *,
-    processes: bool = True,
-    sprints: bool = False,
-    profiles: bool = False,
-) -> dict[str, Any]:
-    """Every measurement for every norm, ready to be saved as JSON; says on stderr how far it is.
-
-    Without ``processes`` only the ways to feed and to take a step, which is a matter of seconds.
-
-    Raises ``ValueError`` for a network, norm, data set or device there is not.
-    """
-    from common.data import load_images
-
-    data = load_images(plan.data)
-    plan = plan.fitting(settings.physical_cores())
-    for norm in norms:  # a misspelt name must not wait for the first one's results
-        seeded_model(plan.network, norm, data, seed=1)
-    settings.tune_process()
+def about(plan: Plan, data: ImageData, recipe: Recipe) -> dict[str, Any]:
+    """What was measured with, on which images and on what: the head of every result."""
     device = settings.pick_device(plan.device)
-    recipe = SHARED.shortened() if data.quick else SHARED
-    results = {
+    recipe = recipe.shortened() if data.quick else recipe
+    return {
         "network": plan.network,
         "dataset": data.title,
         "quick": data.quick,
@@ -557,8 +507,30 @@ def run(
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "batches": plan.batches,
         "rounds": plan.rounds,
-        "norms": {},
     }
+
+
+def run(
+    norms: Sequence[str],
+    plan: Plan,
+    *,
+    processes: bool = True,
+    profiles: bool = False,
+) -> dict[str, Any]:
+    """Every measurement for every norm, ready to be saved as JSON; says on stderr how far it is.
+
+    Without ``processes`` only the ways to feed and to take a step, which is a matter of seconds.
+
+    Raises ``ValueError`` for a network, norm, data set or device there is not.
+    """
+    from common.data import load_images
+
+    data = load_images(plan.data)
+    plan = plan.fitting(settings.physical_cores())
+    for norm in norms:  # a misspelt name must not wait for the first one's results
+        seeded_model(plan.network, norm, data, seed=1)
+    settings.tune_process()
+    results = {**about(plan, data, SHARED), "norms": {}}
     for norm in norms:
         mine: dict[str, Any] = {}
         results["norms"][norm] = mine
@@ -570,9 +542,6 @@ def run(
         if profiles:
             _say(f"{norm}: profile")
             mine["profile"] = profile(plan, norm)
-        if sprints:
-            _say(f"{norm}: training to {SPRINT_ACCURACY:.0f} %")
-            mine["sprint"] = sprint(plan, norm, data)
     return results
 
 

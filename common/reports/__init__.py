@@ -16,7 +16,7 @@ from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
 from common.reports.notebooks import bring_into_form
 from common.reports.pages import update
-from common.reports.speed import report, save_benchmark
+from common.reports.speed import report, save_benchmark, targets_report
 from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
 from common.reports.whole_court import court_quiz, whole_court
 
@@ -38,6 +38,7 @@ __all__ = [
     "save_benchmark",
     "study_list",
     "study_report",
+    "targets_report",
     "update",
     "whole_court",
 ]

@@ -41,8 +41,8 @@ class Results:
         compressed: likewise, the runs on images that were stored as JPEG first.
         search: rows of the log of how the course's network was chosen, as text by column.
         race: what the race to 70 % came to, a row a run, as text by column.
-        benchmark, on_gpu: what ``python -m common benchmark`` measured on a CPU and on a GPU, or
-            None.
+        benchmark, on_gpu, targets: what ``python -m common benchmark`` measured on a CPU, on a
+            GPU, and of the time to a target; or None.
         left_out: runs that are there and do not count.
     """
 
@@ -55,6 +55,7 @@ class Results:
     race: list[dict[str, str]] = field(default_factory=list)
     benchmark: dict[str, Any] | None = None
     on_gpu: dict[str, Any] | None = None
+    targets: dict[str, Any] | None = None
     left_out: list[Path] = field(default_factory=list)
 
 
@@ -74,8 +75,9 @@ def load_results(root: str | Path = ROOT) -> Results:
         results.compressed[key] = _load(results, entry.norm, f"{name}-jpeg*")
     results.search = _rows(results, "search.csv")
     results.race = _rows(results, "race.csv")
-    for name, file in (("benchmark", "benchmark.json"), ("on_gpu", "benchmark-gpu.json")):
-        path = root / "common" / "results" / file
+    files = {"benchmark": "benchmark", "on_gpu": "benchmark-gpu", "targets": "targets"}
+    for name, file in files.items():
+        path = root / "common" / "results" / f"{file}.json"
         if results.counts(path):
             setattr(results, name, json.loads(path.read_text(encoding="utf-8")))
     return results

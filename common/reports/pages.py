@@ -21,7 +21,7 @@ from common.reports.kept import Results, finished
 from common.reports.network_tables import networks_section
 from common.reports.race_table import race_section
 from common.reports.search_tables import search_section
-from common.reports.speed import goals, report
+from common.reports.speed import goals, report, targets_goal, targets_report
 from common.settings import LESSONS
 
 TOP, RESULTS = "README.md", "common/results/README.md"
@@ -38,6 +38,13 @@ def benchmark_section(measured: dict[str, Any] | None) -> str:
             f"- {line}" for line in lines
         )
     return text
+
+
+def targets_section(measured: dict[str, Any] | None) -> str:
+    """How soon a target is reached, and whether that is as soon as was aimed at."""
+    if measured is None:
+        return NOTHING_YET
+    return f"```text\n{targets_report(measured)}\n```\n\n{targets_goal(measured)}"
 
 
 def lesson_section(results: Results, norm: str) -> str:
@@ -99,6 +106,7 @@ def sections(results: Results) -> dict[str, dict[str, str]]:
         SPEED: {
             "benchmark": [benchmark_section(results.benchmark)],
             "benchmark-gpu": [benchmark_section(results.on_gpu)],
+            "targets": [targets_section(results.targets)],
         },
         NETWORKS: {"networks": [networks_section()]},
         **{

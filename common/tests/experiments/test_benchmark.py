@@ -113,7 +113,7 @@ def test_ways_take_turns_and_go_back_and_forth():
 
 def test_everything_is_measured_saved_and_reported(tmp_path, at_home, few_images):
     small = replace(TINY, network="plain-18k")
-    results = benchmark.run(["layer"], small, sprints=True, profiles=True)
+    results = benchmark.run(["layer"], small, profiles=True)
     path = speed.save_benchmark(results, tmp_path)
     assert json.loads(path.read_text()) == results
     mine = results["norms"]["layer"]
@@ -126,7 +126,6 @@ def test_everything_is_measured_saved_and_reported(tmp_path, at_home, few_images
     memory = mine["processes"]["memory"]
     # All in one process here, which may give back a page between the two readings.
     assert 0 < memory["imports"] <= 1.01 * memory["process"]
-    assert len(mine["sprint"]["test_accuracy"]) == 2  # quick mode's two epochs
     for when in ("before", "after"):
         operators = {row["operator"] for row in mine["profile"][when]}
         assert "aten::convolution_backward" in operators
@@ -190,18 +189,12 @@ def test_the_report_prints_medians_and_ratios_of_rounds():
     assert memory == "Less than 1,500 MB of memory: 800; reached."
     slower = ways | {"own": [90.0] * 3}
     heavy = processes | {"memory": {"process": 1600.0, "imports": 300.0}}
-    sprint = {"epochs": 2, "seconds": 95.0, "test_accuracy": [61.0, 71.0]}
-    results["norms"]["group"] = {"ways": slower, "processes": heavy, "sprint": sprint}
-    _, loader, memory, sprint = speed.goals(results)
+    results["norms"]["group"] = {"ways": slower, "processes": heavy}
+    _, loader, memory = speed.goals(results)
     # 100 images in 1,111 ms; the loader with two workers is faster.
     assert "missed: the step itself takes 1111 ms" in loader
     assert "1,600; missed" in memory
     assert "300 MB" in memory
-    assert "90 seconds of training: 95; missed" in sprint
-    assert "epochs that took 2, test accuracy after the first 61 %" in sprint
-    never = {"epochs": None, "seconds": None, "test_accuracy": [50.0, 65.0]}
-    results["norms"]["group"]["sprint"] = never
-    assert "90 seconds of training: never; missed" in speed.goals(results)[-1]
     assert speed.goals(results | {"device": "NVIDIA H100"}) == []
 
 
@@ -244,10 +237,10 @@ def test_the_command_passes_its_options_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(speed, "report", lambda results: "the table")
     monkeypatch.setattr(reports, "report", speed.report)
     out = ["--out", str(tmp_path)]
-    assert cli.main(["benchmark", "--norms", "group", "--batches", "7", "--to-70", *out]) == 0
+    assert cli.main(["benchmark", "--norms", "group", "--batches", "7", "--profile", *out]) == 0
     assert asked["norms"] == ["group"]
     assert asked["plan"].batches == 7
-    assert (asked["sprints"], asked["profiles"], asked["processes"]) == (True, False, True)
+    assert (asked["profiles"], asked["processes"]) == (True, True)
     assert "the table" in capsys.readouterr().out
     assert (tmp_path / "benchmark.json").exists()
 
