@@ -116,6 +116,8 @@ def check_still_frozen(train_epoch: Callable, *, reveal: bool = True) -> Verdict
                 "the running statistics are as they were (momentum=0, or put back afterwards), "
                 f"but were not used: {_OWN}"
                 if kept
+                else f"{_AFTER} {_BY_TYPE}"
+                if all(norm.training for norm in network.norms)
                 else f"{_AFTER} And before a batch goes through: afterwards is too late.",
             )
         epoch.must_step_with_gradients()
@@ -188,8 +190,10 @@ _OWN = (
     "running ones, and keeps them."
 )
 _AFTER = f"{_FORWARD}, after every network.train(), for that puts them back into train mode."
+_BY_TYPE = "Find them by their type, isinstance(layer, nn.BatchNorm2d), not by a name."
 _BLOCKS = (
-    "norms sit inside blocks, too: loop over network.modules(), not .children(), and to its end."
+    "norms sit inside blocks, too: loop over network.modules(), not .children(), and to its end. "
+    f"{_BY_TYPE}"
 )
 
 

@@ -53,7 +53,14 @@ def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Ver
                         f"{given} one batch holds a single image, which is in another one as well.",
                         "what joins another batch leaves the list: .pop() takes it out.",
                     )
-                if number - sum(len(y) for _, y in batches) >= size:
+                missing = number - sum(len(y) for _, y in batches)
+                if missing >= size and all(len(y) == 1 for _, y in batches):
+                    raise Wrong(
+                        f"{given} a single image is left, and all whole batches are missing.",
+                        "is a condition the wrong way round? What stays is what holds more than "
+                        "one image, len(part) > 1.",
+                    )
+                if missing >= size:
                     raise Wrong(
                         f"{given} one batch holds a single image, and a whole one is missing.",
                         "the left-over is the last in the list: batches.pop() or batches[:-1].",
@@ -227,7 +234,8 @@ def _must_be_complete(
         raise Wrong(
             f"{given}: an image comes twice.",
             "each image once: a permutation of all, no random draw, no copies to fill up, and no "
-            "batches that overlap (range(0, M, size)).",
+            "batches that overlap (range(0, M, size)). (And random.shuffle is for lists: in a "
+            "tensor it writes rows over each other.)",
         )
     if number - len(seen) > lost:
         if sorted(seen) == list(range(len(seen))) != seen:

@@ -22,7 +22,7 @@ def check_channels_in_order(load: Callable, *, reveal: bool = True) -> Verdict:
 
     network: `network.conv` (4 channels out), `network.norm` (4 channels), `network.head` (a
     convolution of these). state: a state_dict with the same names and shapes; channel k of the
-    network's `conv` and `norm` is channel `order[k]` there (order: a list of 4 numbers).
+    network's `conv` and `norm` is channel `order[k]` there (order: a tensor of 4 numbers).
     Afterwards the network gives what the network of the state gives.
     """
 
@@ -33,7 +33,7 @@ def check_channels_in_order(load: Callable, *, reveal: bool = True) -> Verdict:
         given = {name: value.clone() for name, value in state.items()}
         before = {name: value.clone() for name, value in network.state_dict().items()}
         learner.on = "two networks with a conv, a norm and a head"
-        returned = learner(network, given, order)
+        returned = learner(network, given, torch.tensor(order))
         must_not_be_copied(network, returned, "load(network, state, order)")
         x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
         _compare_loaded(network.eval(), source, state, before, order, x)

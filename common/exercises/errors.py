@@ -29,8 +29,8 @@ _FIT = {
 _KEEP = "Keep the reduced axes where the mean is subtracted: x.mean(…, keepdim=True)."
 _ALREADY = (
     "The views in the line that failed are right for x of shape (N, C, H, W). Has the mean or the "
-    "variance lost its axes (keepdim=True keeps them), or has x̂ another shape there? Print each "
-    ".shape before it."
+    "variance lost its axes (keepdim=True keeps them), or has x̂ another shape there? (torch.cat "
+    "joins along axis 0 unless it is told dim=1.) Print each .shape before it."
 )
 _VIEWED = re.compile(r"\w+(\.view\(1, -1, 1, 1\)|\[None, :, None, None\])")
 _CUTS = {
@@ -43,10 +43,19 @@ _NORMALIZED_SHAPE = {
     ),
     "tokens": "on tokens S is the last axis alone: normalized_shape is x.shape[-1:], that is (D,).",
 }
+_OF_MATRICES = (
+    "that is a product of matrices, which multiplies and adds up (@, matmul, dot): * multiplies "
+    "value by value."
+)
+_PRODUCT = re.compile(r" @ |\.?\b(matmul|mm|bmm|dot|mv)\(")
 _AXES_ONE_BY_ONE = re.compile(r"(mean|sum|var|std)\((\w+, ?)?-?\d, ?-?\d")
 _NAMES = "keep the stub's arguments, their names and their order."
 
 _ERRORS = [
+    (
+        ("cannot be multiplied", "1D tensors expected", "size mismatch, got", "of batch2"),
+        _OF_MATRICES,
+    ),
     (
         ("view size is not compatible",),
         "what is viewed does not lie in memory in the order of its axes (after permute or "
@@ -65,7 +74,7 @@ _ERRORS = [
     ),
     (
         ("same dtype", "expected scalar type", "dtypes to match"),
-        "wrong dtype: make new tensors with dtype=x.dtype.",
+        "wrong dtype: make new tensors, and layers, with dtype=x.dtype.",
     ),
     (("numpy",), "stay with PyTorch's tensors: numpy cannot carry a gradient."),
     (
@@ -175,6 +184,11 @@ _ERRORS = [
         "the method must be called forward, and be indented as a part of the class.",
     ),
     (
+        ("must be Tensor, not list", "must be Tensor, not tuple", "'list' object has no attribute"),
+        "a list stands where a tensor belongs: torch.tensor(…) makes one of numbers, torch.cat(…) "
+        "or torch.stack(…) one of tensors.",
+    ),
+    (
         ("must be Tensor, not", "must be int, not", "must be float, not", "must be tuple of ints"),
         "the arguments are in another order than that function's, or one is missing: give them by "
         "name (weight=…, bias=…, eps=…).",
@@ -190,7 +204,8 @@ _ERRORS = [
     ),
     (
         ("Dimension out of range", "dim out of range"),
-        "an axis is asked for that the tensor does not have: print its .shape in the line before.",
+        "an axis is asked for that the tensor does not have: print its .shape in the line before. "
+        "Or is it a length? Axes are counted, x.mean((1, 2, 3)), and a shape holds lengths.",
     ),
 ]
 
@@ -204,10 +219,18 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     """
     text = str(error)
     if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
+        if _PRODUCT.search(line):
+            return _OF_MATRICES
         rest, views = _VIEWED.subn("", line)
         already = views and not re.search(r"\b(gamma|beta|weight|bias)\b", rest)
         already = already and layout in ("batch", "channels", "group")
         return _SHAPES + (_ALREADY if already else _FIT[layout] if affine else _KEEP)
+    indexed = isinstance(error, IndexError) and "tensor of dimension 0" not in text
+    if indexed and re.search(r"\[.*\blist\(", line):
+        return (
+            "list(…) of a tensor is a list of tensors, which stands for one index an axis: index "
+            "with the tensor itself, or with its .tolist()."
+        )
     if isinstance(error, TypeError) and _AXES_ONE_BY_ONE.search(line):
         return "several axes are one argument, a tuple: x.mean((1, 2)), not x.mean(1, 2)."
     if "values to unpack" in text and re.search(r"\.(shape|size\(\))", line):
@@ -250,7 +273,11 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
         if any(word in text for word in words):
             return hint
     if "is invalid for input of size" in text:
-        cut = _CUTS.get(layout, "the lengths must multiply to the number of values.")
+        cut = _CUTS.get(
+            layout,
+            "the lengths must multiply to the number of values. Take them from x.shape, and write "
+            "−1 for one that follows from the others.",
+        )
         return f"the shape asked for does not hold the values: {cut}"
     if isinstance(error, UnboundLocalError):
         name = getattr(error, "name", None) or [*text.split("'"), ""][1]
@@ -275,6 +302,8 @@ def _of_arguments(text: str, line: str) -> str:
         return "stay with PyTorch's own functions, x.mean(axes, keepdim=True), not np.mean(x, …)."
     if re.search(r"\.(mean|sum|var|std)\(\s*\*", line) or re.search(r"\(x, \*", line):
         return "the axes are one argument, and the star takes them apart: x.mean(axes, …)."
+    if "ddof" in line:
+        return "numpy's ddof is PyTorch's correction: x.var(axes, correction=0, keepdim=True)."
     if re.search(r"got \((list|tuple), (Parameter|Tensor)", text):
         return "a list stands where a single tensor belongs: loop over it, one batch at a time."
     return ""

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from common.exercises.inputs import Inputs, alike
+from common.exercises.inputs import Inputs, alike, sample
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
 from common.exercises.traces import factor
+from common.exercises.verdict import Wrong
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Backward:
     correction: int = 0
     # x̂ in the last term; or "centred", "x", "inner only", "outer only", "none", "not centred", and
     # that in one place: "inner not centred", "outer not centred", "inner x", "outer x"; or "y",
-    # without beta
+    # without beta; or "both inside" the mean
     standardised: str = "right"
 
     def gradient(self, i: Inputs) -> torch.Tensor:
@@ -70,6 +71,8 @@ class Backward:
             second = outer * on_variance * inner
         if self.standardised == "inner x":
             second = x_hat * self._mean(on_variance * i.x)
+        if self.standardised == "both inside":
+            second = self._mean(on_variance * inner * outer)
         if self.standardised == "none":
             second = self._mean(on_paths * x_hat)
         size = i.x.numel() // mean.numel()
@@ -242,6 +245,10 @@ _MISTAKES: list[Mistake] = [
         {"standardised": "none"},
         "x̂ is missing in front of the second mean: − x̂ · mean(g · x̂).",
     ),
+    (
+        {"standardised": "both inside"},
+        "one x̂ too many stands inside the second mean: it belongs in front, − x̂ · mean(g · x̂).",
+    ),
     ({"standardised": "not centred"}, "in x̂ the mean is not subtracted: (x − mean) / sqrt(…)."),
     ({"standardised": "y"}, "the path through the variance has y where x̂ belongs."),
     ({"standardised": "x"}, "the path through the variance has x where x̂ belongs."),
@@ -332,3 +339,24 @@ class BatchNormGradient(Task):
     def differentiable(self, i: Inputs) -> dict[str, torch.Tensor]:
         """Nothing: this is the backward pass itself."""
         return {}
+
+    def extra(self, run: Callable) -> None:
+        """By hand: nothing is recorded for autograd."""
+        recorded = False
+
+        def note(saved: torch.Tensor) -> torch.Tensor:
+            nonlocal recorded
+            recorded = True
+            return saved
+
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+                self.call(run, sample(self.layout))
+        except RuntimeError:
+            recorded = True  # torch.func takes no such hooks, and without them it has worked
+        if recorded:
+            raise Wrong(
+                "The gradient is right, but autograd has computed it.",
+                "asked for is what autograd does: g − mean(g) − x̂ · mean(g · x̂), with means over "
+                "S, and all of it divided by sqrt(variance + eps).",
+            )

@@ -234,5 +234,10 @@ OTHER_STATISTICS: list[Mistake] = [
         {"variance": "squared too late"},
         "the distances are squared after they are averaged: square each, then average.",
     ),
+    (
+        {"variance": "less the mean squared"},
+        "the mean is subtracted twice: x − mean has none left, so its squares are averaged, and "
+        "that is the variance.",
+    ),
 ]
 IN_MEMORY: Mistake = ({"axes": (1,), "cut": "columns", "affine": "along the last axis"}, MEMORY)

@@ -44,11 +44,12 @@ def check_depth_prediction(prediction: Callable) -> Verdict:
                     "one layer's factor is 2, not 4 and not its root: half the weights give half "
                     "the output, and ReLU passes a factor on as it is.",
                 ),
+                2**24: "that is section 4's network of 24 layers: here there are 20.",
                 2 ^ LAYERS: "^ is no power but a bitwise xor: 2 ** 20.",
                 1: "nothing brings the values back to size where there is no norm.",
                 2**-LAYERS: "that is the factor itself: how many times *smaller* is asked.",
             },
-            FACTOR,
+            f"{FACTOR} There are {LAYERS} of them.",
         ),
         Number(
             "how many times smaller they get with norms",

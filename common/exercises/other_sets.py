@@ -46,6 +46,10 @@ _OF_CUTS = {
     ),
     "batch first": "reshape(groups, n, …) cuts the batch: the order is (N, G, C/G, H, W).",
     "height first": "H is cut into groups: C is to be cut, reshape to (N, G, C/G, H, W).",
+    "channels last": (
+        "with the channels moved to the end, H is cut into groups: cut while C is axis 1, reshape "
+        "to (N, G, C/G, H, W)."
+    ),
     "rows of C": (
         "reshape(−1, C) cuts memory into rows of C values, and these are no images: "
         "reshape(n, −1) gives each image a row."
@@ -93,6 +97,7 @@ def _other_sets(layout: str) -> list[Way]:
             Way((1,), "groups last"),
             Way((2, 3, 4), "batch first"),
             Way((2,), "height first"),
+            Way((2,), "channels last"),
             Way((2, 3, 4), "overlapping"),
             Way((2, 3, 4), "interleaved and left so"),
             Way((1,), "moved to the front in parts"),

@@ -119,7 +119,7 @@ class Statistics(Task):
                 for k in range(values.dim())
             )
         ].reshape(mean.shape)
-        for shift in (first, i.x.mean().expand_as(mean)):
+        for shift in (first, i.x.mean().expand_as(mean), mean):
             if alike(got[:1], (mean - shift,)):
                 return (
                     "that is the mean of x minus something: what is subtracted before is to be "

@@ -97,7 +97,8 @@ def selected(yours: torch.Tensor, mine: torch.Tensor) -> str:
                 )
             ):
                 return f"each value comes {times} times along axis {axis}: once is asked for."
-        for what, reduced in (("averaged", mine.mean(axis)), ("summed", mine.sum(axis))):
+        summed = "summed (@ and matmul do that, too)"
+        for what, reduced in (("averaged", mine.mean(axis)), (summed, mine.sum(axis))):
             if alike((yours,), (reduced,)):
                 return f"the right values, {what} over axis {axis}: leave that out."
     return ""

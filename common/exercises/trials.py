@@ -27,7 +27,8 @@ from common.exercises.verdict import Verdict, Wrong
 
 _DTYPE = (
     "wrong dtype: a new tensor takes its dtype from x (x.new_zeros(…), torch.zeros_like(x), "
-    "dtype=x.dtype), and nothing is converted by .float() or .double()."
+    "dtype=x.dtype), and so does the result: what .double() was for goes back by .to(x.dtype), not "
+    "by .float()."
 )
 
 

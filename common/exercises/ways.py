@@ -27,7 +27,7 @@ class Way:
     divided_by: Axes = ()  # the axes whose lengths the sums are divided by, if not those of S
     taken: tuple[int, slice] | None = None  # an axis, and the part of it that alone counts
     average: str = "mean"  # or "sum", "sum of squares", "both" for both sums divided so, or of the
-    # mean alone "of |x|", "median"
+    # mean alone "of |x|", "median"; or "twice", of the squares, which are divided once more
     variance: str = "centred"  # or see `_variance`
     correction: int = 0
     eps: str = (
@@ -110,6 +110,10 @@ class Way:
             variance = deviation.abs().mean(axes, keepdim=True).square()
         if self.average in ("sum", "sum of squares"):
             variance = variance * count
+        if self.average == "twice":
+            variance = variance / count
+        if self.variance == "less the mean squared":
+            variance = variance - mean.square()
         return variance
 
     def normalised(self, i: Inputs) -> torch.Tensor:
@@ -254,6 +258,8 @@ def cut_channels(cut: str, x: torch.Tensor, groups: int) -> torch.Tensor:
         return x.reshape(groups, -1)
     if cut == "moved to the front in parts":
         return x.transpose(0, 1).reshape(groups, -1)
+    if cut == "channels last":
+        return x.permute(0, 2, 3, 1).reshape(len(x), groups, -1)
     if cut == "height first":
         return x.transpose(1, 2).reshape(len(x), groups, -1)
     n, c, h, w = x.shape
@@ -273,6 +279,9 @@ def _join(cut: str, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         values = values.transpose(1, 2)
     if cut == "batch first":
         values = values.transpose(0, 1)
+    if cut == "channels last":
+        n, c, h, w = shape
+        return values.reshape(n, h, w, c).permute(0, 3, 1, 2)
     return values.reshape(shape)
 
 

@@ -349,5 +349,6 @@ class RootMeanSquare(Normalised):
                     ("root times root |S|", "multiplied", "'s root"),
                 )
             ),
+            ({"average": "twice"}, of_sums.format("divided", " itself")),
             *other_sets.of_a_part("tokens"),
         ]

@@ -225,6 +225,13 @@ def cross_entropy_by_hand(z, y):
 OWN = ("own labels",)
 
 
+def found_by_name(network):
+    network.train()
+    for name, layer in network.named_modules():
+        if "bn" in name:
+            layer.eval()
+
+
 def still_by_momentum(network):
     network.train()
     for norm in norms(network):
@@ -257,13 +264,14 @@ EPOCHS = [
     ),
     ("gradients add up", epoch(zero=False), ("zero_grad",)),
     ("an optimiser of its own", own_optimiser, ("not that of a new one",)),
-    ("train() undoes eval()", epoch(lambda network: network.train()), ("after every",)),
+    ("train() undoes eval()", epoch(lambda network: network.train()), ("not by a name",)),
+    ("by a name", epoch(found_by_name), ("not by a name",)),
     ("never train()", epoch(lambda network: None), ("trains in train mode",)),
-    ("train() in each step", epoch(each=lambda network: network.train()), ("after every",)),
+    ("train() in each step", epoch(each=lambda network: network.train()), ("not by a name",)),
     (
         "frozen after the epoch",
         epoch(lambda n: n.train(), after=lambda n: [m.eval() for m in norms(n)]),
-        ("after every",),
+        ("afterwards is too late",),
     ),
     ("put back afterwards", restore, ("are as they were",)),
     ("momentum 0", epoch(still_by_momentum), ("are as they were",)),
@@ -574,6 +582,12 @@ def shuffled_to_none(images, labels, size):
     return [(images[k], labels[k]) for k in order.split(size)]
 
 
+def tensor_shuffled(images, labels, size):
+    order = torch.arange(len(images))
+    random.shuffle(order)
+    return [(images[k], labels[k]) for k in order.split(size)]
+
+
 def permutation_too_short(images, labels, size):
     order = torch.randperm(size)
     return list(zip(images[order].split(size), labels[order].split(size), strict=True))
@@ -589,6 +603,7 @@ MIXED = [
     ("batches mixed", batches_mixed, ("Mix the images",)),
     ("labels stay", labels_stay, ("one and the same permutation",)),
     ("drawn with repetition", drawn, ("that overlap",)),
+    ("a tensor shuffled", tensor_shuffled, ("that overlap",)),
     ("same order every time", same_order, ("mix anew",)),
     ("one batch alone", lambda *a: mixed(*a)[:1], ("only one batch",)),
     ("overlapping", overlapping, ("that overlap",)),
@@ -695,11 +710,16 @@ def shared(images, labels, size):
     return [(images[k], labels[k]) for k in parts if len(k) > 1]
 
 
+def one_alone(images, labels, size):
+    return [pair for pair in in_order(images, labels, size) if len(pair[0]) == 1]
+
+
 def more_than_two(images, labels, size):
     return [pair for pair in in_order(images, labels, size) if len(pair[0]) > 2]
 
 
 ONE = [
+    ("one alone", one_alone, ("the wrong way round",)),
     ("more than two", more_than_two, ("a condition too strict",)),
     ("joined and kept", joined_and_kept, ("leaves the list",)),
     ("for an odd number alone", one_less_if_odd, ("Drop a left-over",)),
@@ -744,7 +764,6 @@ def of_mixed(make_batches):
 
 def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False, leave=" "):
     def loaded(network, state, order):
-        order = torch.tensor(order)
         if inverse:
             order = order.argsort()
         new = {}
@@ -766,6 +785,14 @@ def load(conv=True, norm=True, running=True, head=True, bias=True, inverse=False
         network.load_state_dict(new)
 
     return loaded
+
+
+def load_by_selecting(network, state, order):
+    new = dict(state)
+    for name in ("conv.weight", "conv.bias", *(f"norm.{n}" for n in NORM)):
+        new[name] = state[name].index_select(0, order)
+    new["head.weight"] = state["head.weight"].index_select(1, order)
+    network.load_state_dict(new)
 
 
 def load_in_place(network, state, order):
@@ -807,11 +834,11 @@ def turn_bias(network, state, order):
 
 
 def load_twice(network, state, order):
-    load()(network, state, [order[k] for k in order])
+    load()(network, state, order[order])
 
 
 def load_backwards(network, state, order):
-    load()(network, state, [3, 2, 1, 0])
+    load()(network, state, torch.tensor([3, 2, 1, 0]))
 
 
 def load_and_reset(network, state, order):
@@ -940,4 +967,5 @@ REPAIRED = [
     Variant("cleared at the end", checks.check_still_frozen, cleared_at_the_end),
     Variant("repaired", checks.check_channels_in_order, load()),
     Variant("in place", checks.check_channels_in_order, load_in_place),
+    Variant("index_select", checks.check_channels_in_order, load_by_selecting),
 ]

@@ -43,6 +43,29 @@ def own_assert(x):
     return mean, x.var((0, 2, 3), correction=0)
 
 
+def other_channels(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, training=True, eps=eps) * gamma.view(1, 16, 1, 1)
+
+
+def layer_of_its_own(x, gamma, beta, eps=1e-5):
+    layer = nn.BatchNorm2d(x.shape[1], eps)
+    layer.weight.data, layer.bias.data = gamma, beta
+    return layer(x)
+
+
+def product_of_matrices(x, gamma, beta, eps=1e-5):
+    return F.layer_norm(x, gamma.shape, eps=eps) @ gamma + beta
+
+
+def ddof(x, axes, eps=1e-5):
+    return x / x.std(axis=axes, ddof=0, keepdims=True)
+
+
+def parts_joined_along_images(x, groups, gamma, beta, eps=1e-5):
+    y = torch.cat([F.group_norm(part, 1, eps=eps) for part in x.chunk(groups, 1)])
+    return gamma.view(1, -1, 1, 1) * y + beta.view(1, -1, 1, 1)
+
+
 def layer_of_images(x, gamma, beta, eps=1e-5):
     return affine(nn.BatchNorm2d(len(x), eps)(x), gamma, beta, 1)
 
@@ -125,6 +148,11 @@ class WeightWithoutSelf(layer_answer(norm_answer("image"))):
         return F.layer_norm(x, weight.shape, weight)  # noqa: F821
 
 
+class LengthsForAxes(layer_answer(norm_answer("image"))):
+    def forward(self, x):
+        return x - x.mean(self.weight.shape, keepdim=True)
+
+
 class EpsNotKept(nn.Module):
     def __init__(self, shape, eps=1e-5):
         super().__init__()
@@ -138,6 +166,18 @@ class EpsNotKept(nn.Module):
 class NoEps(EpsNotKept):
     def __init__(self, shape):
         super().__init__(shape)
+
+
+def order_of_numbers(network, state, order):
+    network.load_state_dict({k: v.index_select(0, order.tolist()) for k, v in state.items()})
+
+
+def rms_by_matmul(x, weight, eps=1e-5):
+    return F.rms_norm(x, weight.shape, eps=eps) @ weight
+
+
+def of_four_axes_by_matmul(x, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, training=True, eps=eps) @ gamma + beta
 
 
 def without_no_grad(network, state, order):
@@ -206,6 +246,17 @@ ERRORS = [
     Mutant("eps not kept", checks.check_layer_norm, EpsNotKept, ("self.eps = eps",)),
     Mutant("no eps", checks.check_layer_norm, NoEps, ("keep the stub's arguments",)),
     Mutant("no_grad missing", checks.check_channels_in_order, without_no_grad, ("no_grad()",)),
+    Mutant(
+        "a list of numbers", checks.check_channels_in_order, order_of_numbers, ("a list stands",)
+    ),
+    Mutant("C written out", BATCH, other_channels, ("Take them from x.shape",)),
+    Mutant("a layer of float32", BATCH, layer_of_its_own, ("and layers, with dtype",)),
+    Mutant("@", checks.check_token_norm, product_of_matrices, ("value by value",)),
+    Mutant("@", BATCH, of_four_axes_by_matmul, ("value by value",)),
+    Mutant("@", checks.check_rms_norm, rms_by_matmul, ("matmul do that",)),
+    Mutant("ddof", checks.check_normalise, ddof, ("PyTorch's correction",)),
+    Mutant("joined along N", GROUP, parts_joined_along_images, ("has x̂ another shape",)),
+    Mutant("lengths for axes", checks.check_layer_norm, LengthsForAxes, ("a shape holds lengths",)),
     Mutant("math.sqrt", BATCH, root_of_numbers, ("work on whole tensors",)),
     Mutant("times forgotten", BATCH, times_missing, ("is a * missing",)),
     Mutant("x.shape()", BATCH, shape_called, ("are used without them",)),

@@ -119,7 +119,7 @@ HALF_REPAIRED: list[Mutant] = [
         "asleep afterwards",
         STILL,
         epoch(before=lambda network: network.train(), after=asleep_afterwards),
-        ("after every",),
+        ("afterwards is too late",),
     ),
     Mutant("estimated in a copy", ESTIMATES, estimate_in_a_copy, ("nobody else sees a copy",)),
     Mutant(

@@ -382,6 +382,7 @@ PREDICTIONS = [
     ("a root a layer", "depth", (2**10, 1, 2), ("ReLU passes a factor on",)),
     ("xor for a power", "depth", (22, 1, 2), ("^ is no power",)),
     ("a million", "depth", (10**6, 1, 2), ("a count is exact",)),
+    ("section 4's layers", "depth", (2**24, 1, 2), ("network of 24 layers",)),
     ("factors added", "depth", (40, 1, 2), ("factors multiply",)),
     ("a layer forgotten", "depth", (2**19, 1, 2), ("once more",)),
     ("the factor itself", "depth", (2**-20, 1, 2), ("how many times *smaller*",)),

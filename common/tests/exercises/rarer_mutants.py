@@ -66,6 +66,20 @@ def around_the_mean_of_all(x):
     return x.mean((1, 2, 3)), squares - shifted.mean((1, 2, 3)).square()
 
 
+def mean_subtracted_twice(x):
+    mean = x.mean((1, 2, 3))
+    centred = x - mean[:, None, None, None]
+    return mean, centred.square().mean((1, 2, 3)) - mean.square()
+
+
+def cut_with_the_channels_last(x, groups, gamma, beta, eps=1e-5):
+    last = x.permute(0, 2, 3, 1)
+    parts = last.reshape(len(x), groups, -1)
+    return affine(
+        normal(parts, parts, 2, eps).reshape(last.shape).permute(0, 3, 1, 2), gamma, beta, 1
+    )
+
+
 def joined_along_images(x, groups, gamma, beta, eps=1e-5):
     parts = [normal(part, part, (1, 2, 3), eps) for part in x.chunk(groups, 1)]
     return affine(torch.cat(parts).reshape(x.shape), gamma, beta, groups)
@@ -172,6 +186,31 @@ def y_for_x_hat(g, x_hat, root, gamma):
 
 def not_over_the_size(g, x_hat, root, gamma):
     return g[:, 0].numel() * (g - over_channels(g) - x_hat * over_channels(g * x_hat)) / root
+
+
+def by_autograd(x, grad_y, gamma, eps):
+    x = x.detach().requires_grad_()
+    y = F.batch_norm(x, None, None, gamma, None, True, 0.1, eps)
+    return torch.autograd.grad(y, x, grad_y)[0]
+
+
+def by_backward(x, grad_y, gamma, eps):
+    with torch.enable_grad():
+        x = x.clone().requires_grad_()
+        F.batch_norm(x, None, None, gamma, None, True, 0.1, eps).backward(grad_y)
+    return x.grad
+
+
+def by_vjp(x, grad_y, gamma, eps):
+    _, back = torch.func.vjp(lambda t: F.batch_norm(t, None, None, gamma, None, True, 0, eps), x)
+    return back(grad_y)[0]
+
+
+def by_func_grad(x, grad_y, gamma, eps):
+    def loss(t):
+        return (grad_y * F.batch_norm(t, None, None, gamma, None, True, 0, eps)).sum()
+
+    return torch.func.grad(loss)(x)
 
 
 def difference_quotient(x, grad_y, gamma, eps):
@@ -292,6 +331,8 @@ RARER: list[Mutant] = [
     ),
     Mutant("around repeated means", GROUP_STATISTICS, around_repeated_means, ("of another group",)),
     Mutant("around the mean of all", IMAGES, around_the_mean_of_all, ("Each set's own mean",)),
+    Mutant("mean subtracted twice", IMAGES, mean_subtracted_twice, ("is subtracted twice",)),
+    Mutant("cut behind C", GROUP, cut_with_the_channels_last, ("with the channels moved",)),
     Mutant("parts joined along N", GROUP, joined_along_images, ("in the wrong places",)),
     Mutant("channels stacked along N", BATCH, stacked_along_images, ("axes are in another order",)),
     Mutant("axis by axis", checks.check_normalise, axis_by_axis, ("one after the other",)),
@@ -311,6 +352,7 @@ RARER: list[Mutant] = [
         for name, shift in [
             ("shift lost", lambda x: x[:, :1, :1, :1]),
             ("common shift lost", torch.mean),
+            ("mean lost", lambda x: x.mean((1, 2, 3), keepdim=True)),
         ]
     ),
     *(
@@ -334,6 +376,11 @@ RARER: list[Mutant] = [
             ),
             ("norm over D", lambda total, d, eps: total.sqrt() / d + eps, ("D itself",)),
             ("over D", lambda total, d, eps: (total + eps).sqrt() / d, ("divided by D itself",)),
+            (
+                "norm over D, squared",
+                lambda total, d, eps: ((total.sqrt() / d) ** 2 + eps).sqrt(),
+                ("divided by D itself",),
+            ),
             (
                 "times root D",
                 lambda total, d, eps: (total + eps).sqrt() * d**0.5,
@@ -363,6 +410,10 @@ RARER: list[Mutant] = [
             ("y for x̂", y_for_x_hat, ("has y where x̂ belongs",)),
             ("not over |S|", not_over_the_size, ("gradient is 60 times",)),
         ]
+    ),
+    *(
+        Mutant(f.__name__, checks.check_batch_norm_gradient, f, ("what autograd does",))
+        for f in (by_autograd, by_backward, by_vjp, by_func_grad)
     ),
     Mutant(
         "difference quotient",

@@ -197,6 +197,13 @@ def test_a_layer_that_refuses_an_eps_of_0_has_a_way_out():
     assert "1e-12" in hint_for(error, "Line 4 of the cell: y = layer(x)", "batch", "look")
 
 
+def test_a_list_of_a_tensors_numbers_as_an_index_is_named():
+    """Newer versions of PyTorch may take it; until then one index an axis is meant."""
+    error = IndexError("too many indices for tensor of dimension 1")
+    line = "Line 4 of the cell: new[name] = state[name][list(order)]"
+    assert "a list of tensors" in hint_for(error, line, "network", "look")
+
+
 def test_find_the_bug_tells_the_symptom_and_keeps_the_cause_to_itself():
     answer = norm_answer("batch", statistics=without_gradient)
     open_verdict = checks.check_batch_norm(answer)
