@@ -30,7 +30,7 @@ TOP, RESULTS, SPEED, NETWORKS = pages.TOP, pages.RESULTS, pages.SPEED, pages.NET
 MARKS = {
     TOP: ["results", "court"],
     RESULTS: ["course", "race", "field", "search"],
-    SPEED: ["benchmark", "benchmark-gpu", "targets"],
+    SPEED: ["benchmark", "targets", "benchmark-gpu"],
     NETWORKS: ["networks"],
     **{f"{lesson}/README.md": ["results"] for lesson in LESSONS.values()},
 }
