@@ -23,6 +23,7 @@ def heat_maps(
     title: str,
     dataset: str,
     centre: float = 0.0,
+    every: int = 0,
 ) -> Figure:
     """Maps side by side on one scale of colours, such as a map a layer, with a row a seed.
 
@@ -33,6 +34,7 @@ def heat_maps(
         label: of the colour bar, with the unit.
         title, dataset: what is shown, and the data set's title.
         centre: the number that is drawn white; the scale reaches as far to either side.
+        every: a thin line after so many columns, where these belong together; 0 for none.
 
     Raises ``ValueError`` without rows or panels, or for a map that is none.
     """
@@ -49,6 +51,8 @@ def heat_maps(
         for axes, name in zip(line, names, strict=True):
             image = axes.imshow(panels[name], cmap=f"{COLOURS}_r", norm=scale, aspect="auto")
             axes.grid(visible=False)
+            for place in range(every, panels[name].shape[1], every) if every else ():
+                axes.axvline(place - 0.5, color="#444444", linewidth=0.6)
             for axis, count in zip((axes.yaxis, axes.xaxis), panels[name].shape, strict=True):
                 axis.set_ticks([0, count - 1])
         line[0].set_ylabel(f"{plain(row)}\n{ylabel}")

@@ -19,6 +19,11 @@ def test_all_heat_maps_share_one_scale_that_is_white_at_the_centre():
     assert bar.get_ylabel() == "scale"
 
 
+def test_columns_that_belong_together_are_parted_from_the_next():
+    axes = heat_maps({"a": {"": [[1, 2, 3, 4, 5]]}}, every=2, **WORDS).axes[0]
+    assert [line.get_xdata()[0] for line in axes.lines] == [1.5, 3.5]
+
+
 @pytest.mark.parametrize(
     ("rows", "word"), [({}, "rows"), ({"a": {}}, "panels"), ({"a": {"b": [1, 2]}}, "'b'")]
 )
