@@ -101,13 +101,15 @@ def run_all(
 
     Raises:
         ValueError: two runs of one name; a file of that name that holds a different run, or one of
-            another seed on other images; a stand-in where none will do; ``together`` below 1.
+            another seed on other images; a stand-in where none will do; ``together`` or ``jobs``
+            below 1.
         OSError: a folder that cannot be written to.
     """
     import joblib
 
     from common.data import compress, load_images
 
+    settings.check_count("jobs", jobs)
     folder_of = folder if callable(folder) else lambda _: Path(folder)
     wanted = weights if callable(weights) else lambda _: bool(weights)
     names = [run.name for run in runs]

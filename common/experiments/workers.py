@@ -19,7 +19,8 @@ def end_with(parent: int) -> None:
     those of the command's next start. Does nothing in a process that another one began (on a
     cluster, or in ``parent`` itself).
     """
-    if os.getppid() != parent:
+    name = "end with parent"
+    if os.getppid() != parent or any(thread.name == name for thread in threading.enumerate()):
         return
     import psutil
 
@@ -30,7 +31,7 @@ def end_with(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="end with parent").start()
+    threading.Thread(target=watch, daemon=True, name=name).start()
 
 
 @contextlib.contextmanager

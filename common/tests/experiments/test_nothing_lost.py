@@ -305,6 +305,23 @@ def test_train_replaces_nothing_of_somebody_else_s(tmp_path, monkeypatch, capsys
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["accuracy", "--race"], "race.csv"),
+        (["benchmark"], "benchmark.json"),
+        (["benchmark"], "benchmark.txt"),
+    ],
+)
+def test_a_table_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsys, command, name):
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    monkeypatch.setattr("common.experiments.benchmark.run", None)
+    (tmp_path / name).write_text("somebody's")
+    assert cli.main([*command, "--quick", "--out", str(tmp_path)]) == 2
+    assert f"{name} is there already" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "somebody's"
+
+
 def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("common.experiments.course.RUNS", None)  # nothing goes there
     out = tmp_path / "new" / "mine.json"
@@ -412,6 +429,8 @@ def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monke
         (["train", "--learning-rate", "nan"], "above 0 and finite"),
         (["summary", "--size", "20000"], "at most 1024"),
         (["train", "--data", "~nosuchuser/x"], "no such user"),
+        (["compare", "--jobs", "0"], "jobs is 0"),
+        (["search", "--candidates", "course", "--jobs", "-1"], "jobs is -1"),
     ],
 )
 def test_odd_input_ends_with_one_clear_line(arguments, words, capsys):
