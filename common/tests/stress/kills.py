@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import os
 import random
 import signal
-import subprocess
 import sys
+import tempfile
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import psutil
 from safetensors.torch import load_file
 
+from common import cli
 from common.tests.stress.tally import Tally
 from common.training import History, checksum
+
+if os.name != "nt":
+    import pty
 
 # Two runs or more each; OUT is where their results go.
 COMMANDS = {
@@ -32,30 +38,32 @@ TIMES = ("seconds", "cpu_seconds", "notes")
 
 
 class Process:
-    """A command in a session of its own, in a terminal or with its words in a file."""
+    """A command in a fork, a session of its own, in a terminal or with its words in a pipe.
 
-    def __init__(self, name: str, out: Path, jobs: int, place: Path, terminal: bool) -> None:
+    A fork, for what it would import takes longer than what it does: few kills would hit the work.
+    """
+
+    def __init__(self, name: str, out: Path, jobs: int, terminal: bool) -> None:
         words = COMMANDS[name].replace("OUT", str(out)).split()
-        line = [sys.executable, "-m", "common", name, "--quick", *words]
-        line += ["--jobs", str(jobs)] if name != "train" else []
-        (temporary := place / "temporary").mkdir(exist_ok=True)
-        environment = os.environ | {"TMPDIR": str(temporary), "NORMS_THREADS": "2"}
-        self.read, write = self._pair(terminal)
+        line = [name, "--quick", *words, *(["--jobs", str(jobs)] if name != "train" else [])]
+        self.read, write = pty.openpty() if terminal else os.pipe()
         self.said = b""
-        self.process = subprocess.Popen(
-            line, stdout=write, stderr=write, env=environment, start_new_session=True
-        )
+        if (pid := os.fork()) == 0:
+            try:  # whatever happens, a child must never go on as the stress test
+                os.setsid()
+                os.dup2(write, 1)
+                os.dup2(write, 2)
+                os.close(self.read)
+                sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1) for n in (1, 2))
+                os._exit(cli.main(line))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
         os.close(write)
+        self.process = psutil.Process(pid)
         self.reader = threading.Thread(target=self._collect, daemon=True)
         self.reader.start()
-
-    @staticmethod
-    def _pair(terminal: bool) -> tuple[int, int]:
-        if not terminal or os.name == "nt":
-            return os.pipe()
-        import pty
-
-        return pty.openpty()
 
     def _collect(self) -> None:
         try:
@@ -67,17 +75,14 @@ class Process:
 
     def end(self, how: int) -> list[psutil.Process]:
         """End it with this signal; its descendants that are still there after ten seconds."""
-        family = psutil.Process(self.process.pid)
-        children = family.children(recursive=True) if self.process.poll() is None else []
-        if how == signal.SIGINT:  # as a terminal does it: to all of them
-            os.killpg(self.process.pid, how)
-        else:
-            self.process.send_signal(how)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            children.append(family)
-        _, left = psutil.wait_procs(children, timeout=10)
+        children = []
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            children = self.process.children(recursive=True)
+            if how == signal.SIGINT:  # as a terminal does it: to all of them
+                os.killpg(self.process.pid, how)
+            else:
+                self.process.send_signal(how)
+        _, left = psutil.wait_procs([self.process, *children], timeout=20)
         return left
 
     def words(self) -> str:
@@ -110,13 +115,18 @@ def results(out: Path) -> dict[str, Any]:
 
 
 def left_over(out: Path, place: Path) -> list[str]:
-    """What is neither a result nor of use; a lock that stays is."""
+    """What is neither a result nor of use; locks, and PyTorch's own folder, may stay."""
     hidden = [p.name for p in out.rglob(".*") if not p.name.endswith(".lock")]
-    return hidden + [p.name for p in (place / "temporary").iterdir()]
+    temporary = [p.name for p in (place / "temporary").iterdir()]
+    return hidden + [name for name in temporary if not name.startswith("torchinductor")]
 
 
 def kills(tally: Tally, rng: random.Random, place: Path) -> None:
     """Every command in turn, four kills and then an end."""
+    if os.name == "nt":
+        raise SystemExit("Windows forks no process: nothing is killed here.")
+    (place / "temporary").mkdir()
+    tempfile.tempdir = os.environ["TMPDIR"] = str(place / "temporary")
     signals = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
     alone: dict[str, tuple[dict[str, Any], float]] = {}
     for round_number in itertools.count(rng.randrange(len(COMMANDS))):
@@ -125,17 +135,17 @@ def kills(tally: Tally, rng: random.Random, place: Path) -> None:
         name = list(COMMANDS)[round_number % len(COMMANDS)]
         if name not in alone:
             started = time.monotonic()
-            process = Process(name, place / name, 1, place, terminal=False)
-            words = process.words()
+            words = Process(name, place / name, 1, terminal=False).words()
             alone[name] = results(place / name), time.monotonic() - started
-            if process.process.returncode or not alone[name][0]:
+            if not alone[name][0]:
                 tally.add("lost", f"{name} left alone gave nothing: {words[-500:]}")
                 return
         expected, needed = alone[name]
         out, jobs = place / f"{name}{round_number}", rng.choice([1, 2, 2])
         for _ in range(min(4, tally.left)):
-            process = Process(name, out, jobs, place, terminal=rng.random() < 0.5)
-            time.sleep(rng.uniform(0.3, 1.0) * needed)
+            process = Process(name, out, jobs, terminal=rng.random() < 0.5)
+            # Workers of their own have to start first.
+            time.sleep(rng.uniform(0.1, 1.0) * needed * jobs)
             how = rng.choice(signals)
             left = process.end(how)
             for child in left:
@@ -145,11 +155,8 @@ def kills(tally: Tally, rng: random.Random, place: Path) -> None:
             outcome = "traceback" if bad else "lost" if left else "fine"
             told = f"{name}, {jobs} jobs, {signal.Signals(how).name}: {len(left)} processes left"
             tally.add(outcome, f"{told}; {words[-2500:] if bad else ''}")
-        process = Process(name, out, jobs, place, terminal=rng.random() < 0.5)
-        words = process.words()
+        words = Process(name, out, jobs, terminal=rng.random() < 0.5).words()
         there, waste = results(out), left_over(out, place)
         if there != expected or waste or "Traceback" in words:
             other = [k for k in {*there, *expected} if there.get(k) != expected.get(k)]
             tally.add("lost", f"{name}, {jobs} jobs, in the end: {other} {waste} {words[-700:]}")
-            for path in (place / "temporary").iterdir():  # told of once
-                path.unlink() if path.is_file() else None
