@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(
         name: str, run: Callable[[argparse.Namespace], int | None], text: str, *groups: str
     ) -> None:
-        command = commands.add_parser(name, help=text, description=text)
+        # Only in a help argparse puts values in for what a % begins.
+        command = commands.add_parser(name, help=text.replace("%", "%%"), description=text)
         command.set_defaults(run=run)
         for group in groups:
             _OPTIONS[group](command)
@@ -277,11 +278,13 @@ def _field(command: argparse.ArgumentParser) -> None:
 def _study(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("studies", nargs="*", metavar="NAME", help="studies to run; see --list")
-    add("--list", action="store_true", help="name the studies with their cost, and run nothing")
     add("--all", action="store_true", help="every study")
-    add("--show", action="store_true", help="table and figures of the runs that are there")
+    instead = command.add_mutually_exclusive_group().add_argument
+    text = "name the studies with their cost, and run nothing"
+    instead("--list", action="store_true", help=text)
+    instead("--show", action="store_true", help="table and figures of the runs that are there")
     text = "do one run again and say whether its numbers are the same; names as --show prints them"
-    add("--again", nargs=2, metavar=("CONDITION", "SEED"), help=text)
+    instead("--again", nargs=2, metavar=("CONDITION", "SEED"), help=text)
     add("--seeds", type=int, nargs="+", default=[], help="default: those the study declares")
     add("--dask", metavar="ADDRESS", help="a Dask scheduler whose workers take the runs")
 
@@ -395,7 +398,8 @@ def _compare(
     )
     side_by_side = _side_by_side(options)
     if race:
-        side_by_side["jobs"] = options.jobs or experiments.race_jobs(options.device)
+        jobs = experiments.race_jobs(options.device) if options.jobs is None else options.jobs
+        side_by_side["jobs"] = jobs
     return experiments.run_all(runs, folder, weights=not shipped, shipped=shipped, **side_by_side)
 
 
@@ -441,8 +445,9 @@ def _race_results(options: argparse.Namespace) -> int:
         experiments.check_shippable(options.data)
     # A folder of its own: the reader's races may have been run on a busy machine, or a stand-in.
     folder = options.out or experiments.own_folder("race", options.data)
-    histories = _compare(options, "course", folder, race=True, shipped=shipped)
     path = experiments.RACE_FILE if shipped else folder / experiments.RACE_FILE.name
+    experiments.check_race_file(path)
+    histories = _compare(options, "course", folder, race=True, shipped=shipped)
     print(reports.comparison_table(histories))
     print(f"\n{reports.conclusion(histories)}\n\n{experiments.save_race(histories, path)}")
     return _status(histories)
@@ -453,7 +458,6 @@ def benchmark(options: argparse.Namespace) -> None:
     from common import experiments, reports
     from common.experiments import benchmark as bench
     from common.experiments import targets
-    from common.files import check_folder
 
     plan = bench.plan(
         network=options.network,
@@ -464,7 +468,7 @@ def benchmark(options: argparse.Namespace) -> None:
         accelerated=options.accelerated,
     )
     folder = options.out or experiments.own_folder(options.command, options.data)
-    check_folder(folder)
+    reports.check_benchmark_folder(folder, "targets" if options.targets else "benchmark")
     if options.targets:
         results = targets.run(options.norms, plan)
         print(reports.targets_report(results))
@@ -588,7 +592,10 @@ def study(options: argparse.Namespace) -> int:
     from common import reports
     from common.experiments import laboratory
 
-    if options.list or not (options.studies or options.all):
+    wanted = options.studies or options.all
+    if (options.again or options.show) and not wanted:
+        raise ValueError("--show and --again take the name of a study; see --list.")
+    if options.list or not wanted:
         print(reports.study_list(laboratory.find_studies(options.studies)))
         return 0
     studies = laboratory.find_studies([] if options.all else options.studies)
@@ -619,7 +626,7 @@ def _again(options: argparse.Namespace, studies: Sequence[Any], folder: Path) ->
     from common.experiments import laboratory
 
     condition, seed = options.again
-    if len(studies) != 1 or not seed.isdigit():
+    if len(studies) != 1 or not (seed.isascii() and seed.isdigit()):
         raise ValueError("--again takes one study, a condition and a seed, as --show prints them.")
     where = {"data": options.data, "device": options.device}
     old, new = laboratory.again(studies[0], folder, condition, int(seed), **where)

@@ -32,7 +32,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         _refuse_other_than_a_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_over(path)
+        remove_left_over(path)
         yield temporary
         temporary.replace(path)
     except Exception as error:
@@ -49,8 +49,8 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _remove_left_over(path: Path) -> None:
-    """Remove the temporary files of processes that are no more."""
+def remove_left_over(path: Path) -> None:
+    """Remove the temporary files, ``.name.<number>``, of processes that are no more."""
     import psutil  # here, and filelock below, for most who import this module need neither
 
     for other in path.parent.glob(f".{glob.escape(path.name)}.*"):
@@ -62,7 +62,7 @@ def _remove_left_over(path: Path) -> None:
 def discard(path: Path) -> None:
     """Remove a file that may be there, and what killed processes left of it."""
     path.unlink(missing_ok=True)
-    _remove_left_over(path)
+    remove_left_over(path)
 
 
 def check_folder(folder: Path) -> None:

@@ -288,7 +288,7 @@ def _check_channels(channels: int) -> None:
 
 def _check_groups(channels: int, groups: int) -> None:
     """Raise ValueError unless `groups` cuts `channels` into groups of equal size."""
-    if groups < 1 or channels % groups:
+    if groups not in range(1, channels + 1) or channels % groups:
         divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
         raise ValueError(
             f"{channels} channels cannot be cut into {groups} groups of equal size: "

@@ -115,6 +115,12 @@ def threads() -> int:
     return min(int(value), physical_cores())
 
 
+def check_count(name: str, value: int | None) -> None:
+    """Raise ``ValueError`` unless ``value`` is 1 or more, or None, which stands for a default."""
+    if value is not None and value < 1:
+        raise ValueError(f"{name} is {value}; it must be 1 or more.")
+
+
 def tune_process(number_of_threads: int | None = None) -> None:
     """Set this process's threads and let it keep the memory that freed tensors leave behind.
 
@@ -125,6 +131,7 @@ def tune_process(number_of_threads: int | None = None) -> None:
     """
     import torch
 
+    check_count("threads", number_of_threads)
     torch.set_num_threads(number_of_threads or threads())
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")

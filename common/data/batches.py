@@ -74,8 +74,8 @@ class Batches:
     chance decides once, for the first epoch; from then on the image is mirrored in every other one,
     so that no two epochs in a row show it the same way round (Jordan, 2024).
 
-    Raises ``ValueError`` if there are fewer images than one batch needs, or if the shift is
-    negative or not smaller than the images.
+    Raises ``ValueError`` for images that are no uint8 ``(N, 3, H, W)``, if there are fewer than one
+    batch needs, or if the shift is negative or not smaller than the images.
     """
 
     def __init__(
@@ -92,13 +92,14 @@ class Batches:
         device: torch.device | None = None,
     ) -> None:
         device = device or torch.device("cpu")
+        images.check("training")
         count, _, height, width = images.images.shape
-        if not 1 <= batch_size <= count:
+        if batch_size not in range(1, count + 1):
             raise ValueError(
                 f"A batch of {batch_size} images cannot be cut from {count} training images; "
                 f"choose a batch size from 1 to {count}."
             )
-        if not 0 <= shift < min(height, width):
+        if shift not in range(min(height, width)):
             raise ValueError(
                 f"A shift of {shift} pixels does not suit images of {height}×{width}; "
                 f"choose 0 to {min(height, width) - 1}."

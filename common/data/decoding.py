@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +39,10 @@ class Look(NamedTuple):
         return self.height, self.width
 
 
+class Unusable(ValueError):
+    """A picture that can be read and not be used; the message names the file."""
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Image.Image]:
     """The picture, opened; whatever makes it unreadable becomes an error that names the file."""
@@ -48,20 +51,23 @@ def opened(path: str) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as picture:
             yield picture
-    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as problem:
+    except Unusable:
+        raise
+    except Exception as problem:  # a damaged file can fail in many ways
+        reason = str(problem) or type(problem).__name__
         raise ValueError(
-            f"{path} cannot be read as a picture ({problem}). Replace or delete it."
+            f"{path} cannot be read as a picture ({reason}). Replace or delete it."
         ) from problem
 
 
 def look(picture: Image.Image, path: str) -> Look:
     """What ``picture`` is like; decodes it only if its values take more than 8 bits.
 
-    Raises ``ValueError`` for one that is too small, or whose values mean no brightness.
+    Raises ``Unusable`` for one that is too small, or whose values mean no brightness.
     """
     width, height = picture.size
     if min(width, height) < SMALLEST:
-        raise ValueError(
+        raise Unusable(
             f"{path} measures {height} × {width} pixels; pictures need at least "
             f"{SMALLEST} × {SMALLEST}. Replace or delete it."
         )
@@ -73,7 +79,7 @@ def look(picture: Image.Image, path: str) -> Look:
     values = np.asarray(picture)
     low, peak = float(values.min()), float(values.max())  # NaN if there is one
     if not (low >= 0 and peak < np.inf):
-        raise ValueError(
+        raise Unusable(
             f"{path} holds values from {low:g} to {peak:g}, which are no brightness. Save it "
             "with 8 bits, 0 for black and 255 for white."
         )

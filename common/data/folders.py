@@ -60,7 +60,13 @@ def load_folder(folder: Path, few: tuple[int, int] | None = None) -> ImageData:
     With ``few`` training and test pictures, about as many are taken from each class; they are not
     kept, and the data set is one of quick mode.
     """
-    listed = {split: _list_files(folder / split) for split in SPLITS}
+    try:
+        listed = {split: _list_files(folder / split) for split in SPLITS}
+    except OSError as error:  # no right to look into it, a link to itself, a disk that fails
+        raise ValueError(
+            f"{error.filename} cannot be read ({error.strerror}): mend that, give yourself the "
+            "right to, or move it away."
+        ) from error
     files = {split: listed[split][0] for split in SPLITS}
     train, test = (set(files[split]) for split in SPLITS)
     if train != test:
@@ -178,6 +184,11 @@ def _list_files(folder: Path) -> tuple[_Files, _Ignored]:
         if not directory.is_dir():
             if directory.name.lower().endswith(SUFFIXES):
                 ignored.loose += 1
+            elif not directory.exists():  # a class, as likely as not, on a disk that is not there
+                raise ValueError(
+                    f"{directory} is a link that leads nowhere ({directory.readlink()}). Mend "
+                    "it, or delete it in both train and test."
+                )
             continue
         entries = list(_pictures_in(directory, ignored))
         if not entries:

@@ -30,6 +30,33 @@ class ImageSet:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count]
         return ImageSet(self.images[order], self.labels[order])
 
+    def check(self, name: str, classes: int | None = None) -> None:
+        """Raise ``ValueError``, saying what is wrong, unless these are images and their labels.
+
+        ``name`` says which they are, such as "training"; ``classes`` how many there are to be.
+        """
+        images, labels = self.images, self.labels
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                f"The {name} images are {images.dtype} {tuple(images.shape)}; they must be "
+                "torch.uint8 (N, 3, H, W), pixels from 0 to 255. The course normalises them itself."
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"The {name} labels are {labels.dtype} {tuple(labels.shape)} for {len(images)} "
+                "images; they must be torch.int64, one an image."
+            )
+        if not len(labels):
+            raise ValueError(f"There are no {name} images; give at least one.")
+        if classes is None:
+            return
+        low, high = labels.min().item(), labels.max().item()
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"The {name} labels go from {low} to {high}; of {classes} classes they must go "
+                f"from 0 to {classes - 1}."
+            )
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -71,7 +98,7 @@ class ImageData:
     def check(self) -> None:
         """Raise ``ValueError``, saying what is wrong, unless a network can be trained on this."""
         for name, part in (("training", self.train), ("test", self.test)):
-            _check_part(part, name, len(self.classes))
+            part.check(name, len(self.classes))
         shapes = [tuple(part.images.shape[1:]) for part in (self.train, self.test)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -83,28 +110,6 @@ class ImageData:
                 f"Mean {self.mean} and deviation {self.std} must be numbers; measure them with "
                 "channel_statistics(data.train.images)."
             )
-
-
-def _check_part(part: ImageSet, name: str, classes: int) -> None:
-    images, labels = part.images, part.labels
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(
-            f"The {name} images are {images.dtype} {tuple(images.shape)}; they must be torch.uint8 "
-            "(N, 3, H, W), pixels from 0 to 255. The loop normalises them itself."
-        )
-    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"The {name} labels are {labels.dtype} {tuple(labels.shape)} for {len(images)} images; "
-            "they must be torch.int64, one an image."
-        )
-    if not len(labels):
-        raise ValueError(f"There are no {name} images; give at least one.")
-    low, high = labels.min().item(), labels.max().item()
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"The {name} labels go from {low} to {high}; of {classes} classes they must go from 0 "
-            f"to {classes - 1}."
-        )
 
 
 def image_data(

@@ -114,7 +114,7 @@ def judge(
         )
     except NotImplementedError as error:
         verdict = _of_a_stub(error, hints)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit() in an answer is no end of the notebook
         verdict = _of_an_error(error, hints)
     else:
         verdict = Verdict(RIGHT, success)
@@ -157,7 +157,7 @@ def _usual_settings() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def _of_an_error(error: Exception, hints: Callable[[Exception, str], str]) -> Verdict:
+def _of_an_error(error: Exception | SystemExit, hints: Callable[[Exception, str], str]) -> Verdict:
     line = line_of(error)
     return Verdict(WRONG, f"Your code stopped with {told(error)}", hints(error, line), line=line)
 

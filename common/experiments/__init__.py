@@ -10,7 +10,7 @@ the time to a target. In ``laboratory/`` the claims about the norms are put to t
 
 from common.experiments.course import accuracy_runs, comparison_runs, own_folder, race_jobs
 from common.experiments.field import FIELD, RECIPES, Entry, Source, field_runs
-from common.experiments.race import RACE_FILE, save_race
+from common.experiments.race import RACE_FILE, check_race_file, save_race
 from common.experiments.runs import Run, perform_to, run_all
 from common.experiments.shipped import (
     check_shippable,
@@ -41,6 +41,7 @@ __all__ = [
     "Source",
     "Summary",
     "accuracy_runs",
+    "check_race_file",
     "check_shippable",
     "compare_means",
     "comparison_runs",

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from common.files import write_atomically
+from common.files import check_target, write_atomically
 from common.settings import ROOT
 from common.training import History
 
@@ -34,6 +34,19 @@ def race_row(history: History) -> dict[str, object]:
         "torch": history.versions.get("torch", ""),
         "failure": history.failure,
     }
+
+
+def check_race_file(path: Path) -> None:
+    """Raise ``ValueError`` or ``OSError`` if ``save_race`` must not, or cannot, write there.
+
+    To be asked before anything is trained: no file but an earlier race is replaced.
+    """
+
+    def read(path: Path) -> None:
+        if not path.read_text(encoding="utf-8").startswith("network,norm,seed,"):
+            raise ValueError(f"{path} holds no races.")
+
+    check_target(path, read)
 
 
 def save_race(histories: Iterable[History], path: Path = RACE_FILE) -> Path:

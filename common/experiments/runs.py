@@ -13,7 +13,6 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -25,13 +24,16 @@ from common import settings
 from common.data import first_images, hold_out
 from common.experiments.weights import load_weights, save_weights
 from common.experiments.workers import alone, end_with
-from common.files import check_folder, check_target, discard
+from common.files import check_folder, check_target, discard, remove_left_over
 from common.training import Diverged, History, Overview, Recipe, fit, seeded_model
 
 if TYPE_CHECKING:
     from torch import nn
 
     from common.data import ImageData
+
+
+BOARD = "board"  # where runs side by side say how far they are
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,15 @@ def run_all(
 
     Raises:
         ValueError: two runs of one name; a file of that name that holds a different run, or one of
-            another seed on other images; a stand-in where none will do; ``together`` below 1.
+            another seed on other images; a stand-in where none will do; ``together`` or ``jobs``
+            below 1.
         OSError: a folder that cannot be written to.
     """
     import joblib
 
     from common.data import compress, load_images
 
+    settings.check_count("jobs", jobs)
     folder_of = folder if callable(folder) else lambda _: Path(folder)
     wanted = weights if callable(weights) else lambda _: bool(weights)
     names = [run.name for run in runs]
@@ -120,6 +124,8 @@ def run_all(
     groups = _groups(missing, together, folder_of)
     for target in {folder_of(run) for run in missing}:
         check_folder(target)
+    for target in {folder_of(run) for run in runs}:
+        remove_left_over(target / BOARD)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = min(jobs or (settings.threads() if on_cpu else 1), len(groups) or 1)
     threads = max(1, settings.threads() // jobs)
@@ -150,7 +156,7 @@ def run_all(
         return [_history(run, folder_of(run)) for run in runs]
     print(f"{len(missing)} runs, {jobs} at a time.", flush=True)
     try:
-        with _view(missing, work) as whole, whole.watching():
+        with _view(missing, work, folder_of(missing[0])) as whole, whole.watching():
             joblib.Parallel(n_jobs=jobs)(
                 joblib.delayed(_perform_group)(
                     group,
@@ -303,14 +309,14 @@ def _short_names(runs: Sequence[Run]) -> list[str]:
 
 
 @contextmanager
-def _view(runs: Sequence[Run], work: Sequence[float]) -> Iterator[Overview]:
-    """The view of runs side by side, on a board that their processes share."""
-    names = _short_names(runs)
-    with (
-        tempfile.TemporaryDirectory(prefix="norms-") as folder,
-        Overview("bar", names, work, board=Path(folder) / "board") as whole,
-    ):
-        yield whole
+def _view(runs: Sequence[Run], work: Sequence[float], folder: Path) -> Iterator[Overview]:
+    """The view of runs side by side, on a board in ``folder`` that their processes share."""
+    board = folder / f".{BOARD}.{os.getpid()}"
+    try:
+        with Overview("bar", _short_names(runs), work, board=board) as whole:
+            yield whole
+    finally:
+        board.unlink(missing_ok=True)
 
 
 def _groups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import threading
 import time
@@ -19,18 +20,21 @@ def end_with(parent: int) -> None:
     those of the command's next start. Does nothing in a process that another one began (on a
     cluster, or in ``parent`` itself).
     """
-    if os.getppid() != parent:
+    name, begun_by = "end with parent", multiprocessing.parent_process()
+    # A worker that was slow to start may find its parent gone already, and then has another one.
+    mine = parent in (os.getppid(), begun_by and begun_by.pid)
+    if not mine or any(thread.name == name for thread in threading.enumerate()):
         return
     import psutil
 
-    process = psutil.Process(parent)
-
     def watch() -> None:
-        while os.getppid() == parent and process.is_running():  # Windows keeps the old number
-            time.sleep(1)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(parent)
+            while os.getppid() == parent and process.is_running():  # Windows keeps the old number
+                time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="end with parent").start()
+    threading.Thread(target=watch, daemon=True, name=name).start()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,12 @@ from common.reports.figures import draw, draw_comparison
 from common.reports.kept import Results, load_results
 from common.reports.notebooks import bring_into_form
 from common.reports.pages import update
-from common.reports.speed import report, save_benchmark, targets_report
+from common.reports.speed import (
+    check_benchmark_folder,
+    report,
+    save_benchmark,
+    targets_report,
+)
 from common.reports.studies import ShippedStudy, draw_study, study_list, study_report
 from common.reports.whole_court import court_quiz, whole_court
 
@@ -25,6 +30,7 @@ __all__ = [
     "Results",
     "ShippedStudy",
     "bring_into_form",
+    "check_benchmark_folder",
     "comparison_table",
     "conclusion",
     "court_quiz",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.experiments import benchmark, targets
-from common.files import write_atomically
+from common.files import check_target, write_atomically
 from common.visualisation import LABELS
 
 
@@ -244,6 +244,23 @@ def ratio(speeds: dict[str, list[float]], one: str, other: str) -> float:
     """How many times faster ``one`` is than ``other``: the median of the rounds' ratios."""
     pairs = zip(speeds[one], speeds[other], strict=True)
     return statistics.median(a / b for a, b in pairs)
+
+
+def check_benchmark_folder(folder: Path, name: str = "benchmark") -> None:
+    """Raise ``ValueError`` or ``OSError`` if ``save_benchmark`` must not, or cannot, write there.
+
+    To be asked before anything is measured: no file but an earlier one of that ``name``,
+    ``benchmark`` or ``targets``, is replaced.
+    """
+
+    def read(path: Path) -> None:
+        measured = path.with_suffix(".json")
+        found = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
+        if not isinstance(found, dict) or {"benchmark": "norms"}.get(name, name) not in found:
+            raise ValueError(f"{measured} holds no benchmark.")
+
+    for file in (f"{name}.json", f"{name}.txt"):
+        check_target(folder / file, read)
 
 
 def save_benchmark(results: dict[str, Any], folder: Path) -> Path:

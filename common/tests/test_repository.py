@@ -21,6 +21,7 @@ from common.reports.kept import finished, load_results
 from common.reports.notebooks import in_form
 from common.settings import LESSONS, ROOT
 from common.tests.checkout import committed, git, missing, refusal
+from common.tests.stress.commands import unknown
 
 OPENING, CLOSING = "common/Why_Normalise.ipynb", "common/Compare_and_Choose.ipynb"
 NOTEBOOKS = [  # in the order of the course
@@ -292,10 +293,16 @@ def test_commands_in_the_text_exist(capsys):
             assert option in known, f"{page}: {name} has no option {option}"
 
 
+def test_the_stress_test_knows_every_command_and_option():
+    assert unknown() == []
+
+
 def test_every_command_is_in_the_readme(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    commands = re.findall(r"^ {4}([a-z][\w-]*)", capsys.readouterr().out, flags=re.MULTILINE)
+    shown = capsys.readouterr().out
+    assert "to 70 % and compare" in " ".join(shown.split())
+    commands = re.findall(r"^ {4}([a-z][\w-]*)", shown, flags=re.MULTILINE)
     assert "compare" in commands
     page = text("common/README.md")
     assert [name for name in commands if f"| `python -m common {name}" not in page] == []

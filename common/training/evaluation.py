@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from common import settings
 from common.data import Normaliser, resized
 from common.frontends import steps
 from common.training.history import Score
@@ -36,7 +37,10 @@ def predict(
     images are brought down to first (by default they stay as they are). ``watch`` is told after
     each batch how many images it had; without it a bar comes if this takes long.
     """
-    device = torch.device(device) if device else next(model.parameters()).device
+    if device:
+        device = settings.pick_device(str(device))
+    else:  # of a model without parameters, say a stack of pooling: anywhere will do
+        device = next(model.parameters(), torch.empty(0)).device
     batch_size = batch_size or (250 if device.type == "cpu" else 2000)
     model.to(device)
     normalise = Normaliser(data.mean, data.std, device)
@@ -65,15 +69,33 @@ def evaluate(
 ) -> Score:
     """Mean cross-entropy and accuracy of ``model`` on ``images``, in evaluation mode.
 
-    ``device``, ``size`` and ``watch`` are those of ``predict``. Raises ``ValueError`` if there is
-    no image.
+    ``device``, ``size`` and ``watch`` are those of ``predict``. Raises ``ValueError`` for images
+    that are no uint8 ``(N, 3, H, W)`` with a label each, or none, and for a network of another
+    number of classes.
     """
-    if not len(images):
-        raise ValueError("There are no images to evaluate the network on; give at least one.")
+    images.check("given", len(data.classes))
     outputs = predict(model, images, data, device=device, size=size, watch=watch)
+    check_shape(outputs, len(images), len(data.classes))
     loss = F.cross_entropy(outputs, images.labels).item()
     right = (outputs.argmax(1) == images.labels).sum().item()
     return Score(loss, 100 * right / len(images.labels))
+
+
+def check_shape(outputs: object, images: int, classes: int) -> None:
+    """Raise ``ValueError`` unless these are a network's outputs, ``(images, classes)``."""
+    if not isinstance(outputs, torch.Tensor) or outputs.shape != (images, classes):
+        is_tensor = isinstance(outputs, torch.Tensor)
+        given = tuple(outputs.shape) if is_tensor else type(outputs).__name__
+        raise ValueError(
+            f"For {images} images of {classes} classes the network gives {given}; it must be "
+            f"({images}, {classes}). Build it with classes={classes}."
+        )
+
+
+def are_probabilities(outputs: torch.Tensor) -> bool:
+    """Whether these outputs ``(N, classes)`` have been through a softmax already."""
+    total = outputs.float().sum(1)
+    return bool(outputs.min() >= 0) and torch.allclose(total, torch.ones_like(total), atol=1e-3)
 
 
 class Reliability(NamedTuple):
@@ -103,12 +125,26 @@ def reliability(logits: torch.Tensor, labels: torch.Tensor, bins: int = 15) -> R
         labels: ``(N,)``.
         bins: a bin holds the confidences above its lower edge, up to its upper one.
 
-    Raises ``ValueError`` if there is no image, or no bin.
+    Raises ``ValueError`` if there is no image or no bin, for another number of labels than rows of
+    logits, labels that no class has, and logits that are no numbers, or probabilities.
 
     Source: Guo et al., "On calibration of modern neural networks", 2017; 15 bins are theirs.
     """
-    if not len(labels) or bins < 1:
+    if not (len(labels) and isinstance(bins, int) and bins >= 1):
         raise ValueError(f"{len(labels)} images in {bins} bins: give at least one of each.")
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"Logits {tuple(logits.shape)} and labels {tuple(labels.shape)} do not belong "
+            "together: give (N, classes) and (N,)."
+        )
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"The labels go from {labels.min()} to {labels.max()}; of {logits.shape[1]} classes "
+            f"they must go from 0 to {logits.shape[1] - 1}."
+        )
+    if logits.isnan().any() or are_probabilities(logits):
+        what = "no numbers" if logits.isnan().any() else "probabilities"
+        raise ValueError(f"The logits are {what}: give what the network does, before any softmax.")
     sure, said = logits.double().softmax(1).max(1)
     right = (said == labels).double()
     place = ((sure * bins).ceil().long() - 1).clamp(0, bins - 1)

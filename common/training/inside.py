@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from common.data import Normaliser
+from common.data import ImageSet, Normaliser
 
 if TYPE_CHECKING:
     from common.data import ImageData
@@ -53,10 +53,10 @@ class Inside:
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[nn.Module], *, every: int = 10) -> None:
-        layers = list(layers)
+        layers = list(layers) if isinstance(layers, Iterable) else []
         if not layers or not set(layers) <= set(model.modules()):
             raise ValueError("Name layers of this network, such as net.layers, one or more.")
-        if every < 1:
+        if not isinstance(every, int) or every < 1:
             raise ValueError(f"every is {every}: look at one step of 1, of 10 or of more.")
         self.model, self.layers, self.every = model, layers, every
         self.weights = [[p for p in layer.parameters() if p.dim() > 1] for layer in layers]
@@ -161,21 +161,24 @@ def grad_cam(
 
     Returns ``(N, h, w)`` on the CPU, 0 and above. The network stays as it was: its mode, its
     gradients, its hooks. Raises ``ValueError`` for a layer that the network does not use, or
-    whose output is no map.
+    whose output is no map, and unless there is an image of 8 bits, and a class for each.
 
     Source: Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
     localization", 2017. Of maps that go into an average and a linear layer it is the class
     activation map of Zhou et al., 2016.
     """
+    ImageSet(images, classes).check("given", len(data.classes))
     device = next(model.parameters()).device
     # Needs a gradient itself, so that there is a graph even where the weights are frozen.
     x = Normaliser(data.mean, data.std, device)(images.to(device)).requires_grad_()
     outputs, maps = _with_output_of(model, layer, x)
-    if maps is None or maps.dim() != 4:
-        raise ValueError("Grad-CAM needs a layer that the network uses and that gives maps.")
     # In eval mode no image has a part in another's output, so one sum gives each its own gradient.
     chosen = outputs.gather(1, classes.to(device)[:, None]).sum()
-    (gradient,) = torch.autograd.grad(chosen, maps)
+    gradient = None
+    if maps is not None and maps.dim() == 4:
+        (gradient,) = torch.autograd.grad(chosen, maps, allow_unused=True)
+    if gradient is None:
+        raise ValueError("Grad-CAM needs a layer that the network uses and that gives maps.")
     weights = gradient.mean((2, 3), keepdim=True)
     return torch.relu((weights * maps).sum(1)).detach().cpu()
 

@@ -25,7 +25,7 @@ from common import settings
 from common.data import Batches
 from common.settings import device_name
 from common.training.acceleration import Acceleration
-from common.training.evaluation import evaluate
+from common.training.evaluation import are_probabilities, check_shape, evaluate
 from common.training.history import Diverged, History, Interrupted, Score, epoch_row
 from common.training.progress import Overview, Watcher
 from common.training.recipes import Recipe
@@ -103,9 +103,10 @@ def fit(
         whole: the view of all the runs that this one is a part of.
 
     Raises:
-        ValueError: images, labels or outputs that no network can be trained on; a batch size above
-            the number of images; smaller images for a network that takes one size only; an unknown
-            ``progress``; a checkpoint of another run, or damaged.
+        ValueError: images, labels or outputs that no network can be trained on; a network of which
+            nothing learns; a batch size above the number of images; smaller images for a network
+            that takes one size only; an unknown ``progress``; a checkpoint of another run, or
+            damaged.
         Diverged: the loss became infinite or not a number.
         Interrupted: somebody stopped it; the message says what is kept.
     """
@@ -183,14 +184,8 @@ def check_outputs(model: nn.Module, x: Tensor, classes: int) -> None:
             out = model(x)
     finally:
         model.train(was_training)
-    if not isinstance(out, Tensor) or out.shape != (len(x), classes):
-        given = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            f"For {len(x)} images of {classes} classes the network gives {given}; it must be "
-            f"({len(x)}, {classes}). Build it with classes={classes}."
-        )
-    total = out.float().sum(1)
-    if out.min() >= 0 and torch.allclose(total, torch.ones_like(total), atol=1e-3):
+    check_shape(out, len(x), classes)
+    if are_probabilities(out):
         raise ValueError(
             "The network's outputs are probabilities: it ends in a softmax, and the loss takes "
             "another. Leave it out, or use log_softmax."

@@ -43,6 +43,11 @@ class TrainingState:
         self, model: nn.Module, recipe: Recipe, steps: int, seeds: Sequence[int] | None = None
     ) -> None:
         self.model, self.recipe, self.steps, self.done = model, recipe, steps, 0
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError(
+                "Nothing in the network learns: it has no parameters, or all are frozen. Leave "
+                "requires_grad on for those that are to be trained."
+            )
         self.stacked = seeds is not None
         self.generators = [torch.Generator().manual_seed(s) for s in seeds or [recipe.seed]]
         self.optimisers = make_optimisers(

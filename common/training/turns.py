@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Turns:
         recipe: the same for all.
         histories: of each network, by name.
         gradients: of each network, a row an epoch: the size of the gradient of each layer's
-            weights, ``(layers,)``, its mean over the steps of the epoch.
+            weights, ``(layers,)``, its mean over the steps of the epoch; NaN where there is none.
         layers: the names of the layers with weights of two dimensions or more, in depth order.
         stopped: whether somebody stopped them.
     """
@@ -77,7 +78,9 @@ class _Measured(TrainingState):
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         found = super().step(x, y)
-        norms = torch.stack([weight.grad.norm() for weight in self.weights])
+        gradients = [weight.grad for weight in self.weights]
+        nothing = torch.tensor(math.nan, device=x.device)  # of a layer that is frozen, or unused
+        norms = torch.stack([nothing if g is None else g.norm() for g in gradients])
         self.sizes, self.counted = self.sizes + norms, self.counted + 1
         return found
 

@@ -12,7 +12,6 @@ import html
 import io
 import itertools
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from PIL import Image
 
+from common.files import replacing
 from common.visualisation import theme
 
 WIDTH = 9.5  # inches: the width of a notebook's output at 100 dots an inch
@@ -175,7 +175,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure to ``path`` (``.png``, ``.svg`` or ``.pdf``), making folders as needed.
 
     The same figure gives the same bytes with the same matplotlib: no date and no version is
-    written. A reader never sees half a file. Raises ``ValueError`` for any other kind of file.
+    written. A reader never sees half a file. Raises ``ValueError`` for any other kind of file, and
+    ``OSError`` where it cannot be written.
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
@@ -184,10 +185,8 @@ def save(figure: Figure, path: str | Path) -> Path:
             f"Cannot save a figure as {path.name!r}; use a name in .png, .svg or .pdf."
         )
     content = encode(figure, kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
 
 

@@ -92,8 +92,10 @@ def load(study: Study, path: Path) -> Kept:
         return Kept(study)
     try:
         head, *rest = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        kept = Kept(study, head["images"], head["versions"])
+        kept = Kept(study, head["images"], list(head["versions"]))
         lines = [Line(**values) for values in rest]
+        if not all(isinstance(x.seed, int) and isinstance(x.values, dict) for x in lines):
+            raise TypeError("a run without a seed, or without values")
         there = head["study"], head["setting"]
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no results of a study ({error}); delete it.") from error

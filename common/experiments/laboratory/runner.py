@@ -26,6 +26,8 @@ from common.data import folder_name, load_images
 from common.experiments.laboratory.declare import Condition, Study, label
 from common.experiments.laboratory.kept import Kept, Line, check_images, compact, keep, load
 from common.experiments.runs import refuse_stand_in
+from common.experiments.workers import end_with
+from common.files import check_folder
 from common.training import Acceleration
 
 if TYPE_CHECKING:
@@ -78,12 +80,16 @@ def run_studies(
 
     Raises:
         ValueError: results of another setting or on other images; a stand-in for CIFAR-10 in the
-            course's own folder; ``dask`` without Dask installed.
-        OSError: a scheduler that does not answer.
+            course's own folder; a seed below 0 or from 2⁶³ up; ``jobs`` below 1; ``dask`` without
+            Dask installed.
+        OSError: a scheduler that does not answer; a folder that cannot be written to.
     """
-    studies = [
-        replace(study, seeds=tuple(seeds)) if seeds else study for study in map(here, studies)
-    ]
+    settings.check_count("jobs", jobs)
+    if wrong := [seed for seed in seeds if not (isinstance(seed, int) and 0 <= seed < 2**63)]:
+        raise ValueError(f"seed is {wrong[0]}; it must be a whole number from 0 to below 2⁶³.")
+    # Each study and seed once, however often it was named.
+    own = {study.name: here(study) for study in studies}.values()
+    studies = [replace(study, seeds=tuple(dict.fromkeys(seeds or study.seeds))) for study in own]
     images = _images(data, settings.quick())
     if folder == RESULTS:
         refuse_stand_in(images)
@@ -98,10 +104,12 @@ def run_studies(
         for condition, seed in study.runs()
         if (label(condition), seed) not in results[study.name].done()
     ]
+    if missing:
+        check_folder(folder)
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = max(1, min(jobs or (settings.threads() if on_cpu else 1), len(missing)))
     clock = _Clock(missing, jobs)
-    where = {"data": data, "quick": settings.quick(), "device": device}
+    where = {"data": data, "quick": settings.quick(), "device": device, "parent": os.getpid()}
     for study, line, images_there, version in _performed(missing, jobs, dask, where):
         if images_there != described:
             raise ValueError(f"A worker has other images: {images_there}; here {described}.")
@@ -124,9 +132,8 @@ def again(
         raise ValueError(
             f"{folder} holds no run {condition} with seed {seed} of {study.name!r}; run the study."
         )
-    _, new, images, _ = _task(
-        result.study, wanted, seed, data=data, quick=settings.quick(), device=device
-    )
+    where = {"data": data, "quick": settings.quick(), "device": device, "parent": os.getpid()}
+    _, new, images, _ = _task(result.study, wanted, seed, **where)
     check_images(result, folder / f"{study.name}.jsonl", images)
     return old, new
 
@@ -144,9 +151,17 @@ def _images(data: str, quick: bool) -> ImageData:
 
 
 def _task(
-    study: Study, condition: Condition, seed: int, *, data: str, quick: bool, device: str | None
+    study: Study,
+    condition: Condition,
+    seed: int,
+    *,
+    data: str,
+    quick: bool,
+    device: str | None,
+    parent: int,
 ) -> tuple[Study, Line, str, str]:
-    """One run, in whatever process it has come to."""
+    """One run, in whatever process it has come to; one that ``parent`` began ends with it."""
+    end_with(parent)
     # A cluster's worker was started without it; here it says what is so already.
     os.environ["NORMS_QUICK"] = "1" if quick else "0"
     settings.tune_process(1 if settings.pick_device(device).type == "cpu" else None)

@@ -640,6 +640,25 @@ def test_two_spellings_of_a_class_are_one(tmp_path):
     assert loaded.train.labels.tolist() == [0, 0, 1, 1]
 
 
+def test_a_class_whose_link_leads_nowhere_is_named(folder):
+    for split in ("train", "test"):
+        (folder / split / "bird").symlink_to(folder / "unmounted")
+    with pytest.raises(ValueError, match=r"train/bird is a link that leads nowhere"):
+        data.load_images(folder)
+
+
+def test_what_may_not_be_looked_into_is_named(folder):
+    (folder / "test" / "cat" / "x.png").symlink_to("x.png")
+    with pytest.raises(ValueError, match=r"test/cat/x\.png cannot be read"):
+        data.load_images(folder)
+
+
+def test_a_damaged_picture_is_named_whatever_pil_makes_of_it(folder):
+    (folder / "train" / "dog" / "x.ppm").write_bytes(b"P6\n\xfb03v0 9\n255\n")
+    with pytest.raises(ValueError, match=r"dog/x\.ppm cannot be read as a picture"):
+        data.load_images(folder)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
 def test_a_class_that_cannot_be_spelt_is_named(folder):
     odd = os.fsdecode(b"caf\xe9")

@@ -8,6 +8,7 @@ import html
 import io
 import re
 import signal
+import sys
 import time
 import warnings
 from dataclasses import replace
@@ -189,6 +190,14 @@ def test_a_check_prints_nothing_and_leaves_the_random_state_alone():
             answer.check(answer.answer)
     assert out.getvalue() == err.getvalue() == ""
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_answer_that_ends_the_program_ends_nothing():
+    def normalise(x, axes, eps):
+        sys.exit("done")
+
+    verdict = checks.check_normalise(normalise)
+    assert "Your code stopped with SystemExit: done" in repr(verdict)
 
 
 def test_a_layer_that_refuses_an_eps_of_0_has_a_way_out():

@@ -169,6 +169,50 @@ def test_what_is_there_is_not_run_again(tmp_path):
     assert said == []
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seeds": [2**63]}, "from 0 to below"),
+        ({"seeds": [-1]}, "from 0 to below"),
+        ({"jobs": 0}, "jobs is 0"),
+    ],
+)
+def test_seeds_and_numbers_of_runs_that_cannot_be_are_refused(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        run_studies([TOY], tmp_path, data="shapes", say=quiet, **options)
+
+
+def test_a_place_that_cannot_be_written_to_is_found_out_first(tmp_path):
+    taken = tmp_path / "taken"
+    taken.write_text("somebody's")
+    never = replace(TOY, measure=None)
+    with pytest.raises(OSError, match="taken cannot be written to"):
+        run_studies([never], taken, data="shapes", jobs=1, say=quiet)
+
+
+def test_what_is_named_twice_is_run_once(tmp_path):
+    said = []
+    run_studies([TOY, TOY], tmp_path, data="shapes", jobs=1, seeds=[1, 1], say=said.append)
+    assert len(said) == 6
+
+
+@pytest.mark.parametrize(
+    "damage", [('"versions":[', '"versions":null,"x":['), ('"seed":1', '"seed":null')]
+)
+def test_a_file_that_is_no_result_is_named(tmp_path, damage):
+    run_studies([TOY], tmp_path, data="shapes", jobs=1, seeds=[1], say=quiet)
+    path = tmp_path / "toy.jsonl"
+    path.write_text(path.read_text("utf-8").replace(*damage), "utf-8")
+    with pytest.raises(ValueError, match="holds no results of a study"):
+        laboratory.load(TOY, path)
+
+
+@pytest.mark.parametrize("option", [["--show"], ["--again", "batch", "1"]])
+def test_show_and_again_need_a_study(option, capsys):
+    assert cli.main(["study", "--quick", *option]) == 2
+    assert "take the name of a study" in capsys.readouterr().err
+
+
 def test_every_line_says_what_is_left(tmp_path):
     said = []
     run_studies([TOY], tmp_path, data="shapes", jobs=1, say=said.append)

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from common import cli, experiments, files, settings
 from common.data import load_images
 from common.experiments import runs, shipped, weights
 from common.experiments.runs import Run, run_all
+from common.experiments.workers import end_with
 from common.settings import LESSONS, ROOT
 from common.tests.data.test_images import picture
 from common.training import Recipe, fit, seeded_model
@@ -305,6 +308,23 @@ def test_train_replaces_nothing_of_somebody_else_s(tmp_path, monkeypatch, capsys
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["accuracy", "--race"], "race.csv"),
+        (["benchmark"], "benchmark.json"),
+        (["benchmark"], "benchmark.txt"),
+    ],
+)
+def test_a_table_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsys, command, name):
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    monkeypatch.setattr("common.experiments.benchmark.run", None)
+    (tmp_path / name).write_text("somebody's")
+    assert cli.main([*command, "--quick", "--out", str(tmp_path)]) == 2
+    assert f"{name} is there already" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "somebody's"
+
+
 def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("common.experiments.course.RUNS", None)  # nothing goes there
     out = tmp_path / "new" / "mine.json"
@@ -375,9 +395,26 @@ def test_workers_end_with_their_parent():
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monkeypatch, capsys):
-    import threading
+def test_a_worker_whose_parent_is_gone_before_it_begins_ends(monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ended = threading.Event()
+    begun_by = SimpleNamespace(pid=gone.pid)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: begun_by)
+    monkeypatch.setattr(os, "_exit", lambda _: ended.set())
+    end_with(gone.pid)
+    assert ended.wait(30)
 
+
+def test_the_board_of_a_killed_command_is_removed(trained, capsys):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (left := trained / f".{runs.BOARD}.{gone.pid}").touch()
+    run_all([RUN], trained, jobs=1, weights=True)
+    assert not left.exists()
+
+
+def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monkeypatch, capsys):
     path = tmp_path / "course-batch-seed1.json"
     held = threading.Event()
 
@@ -412,6 +449,8 @@ def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monke
         (["train", "--learning-rate", "nan"], "above 0 and finite"),
         (["summary", "--size", "20000"], "at most 1024"),
         (["train", "--data", "~nosuchuser/x"], "no such user"),
+        (["compare", "--jobs", "0"], "jobs is 0"),
+        (["search", "--candidates", "course", "--jobs", "-1"], "jobs is -1"),
     ],
 )
 def test_odd_input_ends_with_one_clear_line(arguments, words, capsys):

@@ -132,11 +132,12 @@ def test_a_training_that_is_watched_comes_to_the_same(data):
 
 def test_layers_of_another_network_and_no_steps_are_refused():
     model = Two(1.0, 1.0)
-    for layers in ([], [nn.ReLU()]):
+    for layers in ([], [nn.ReLU()], nn.ReLU(), None):
         with pytest.raises(ValueError, match="layers of this network"):
             Inside(model, layers)
-    with pytest.raises(ValueError, match="every is 0"):
-        Inside(model, [model.first], every=0)
+    for every in (0, 1.5, "3"):
+        with pytest.raises(ValueError, match=f"every is {every}"):
+            Inside(model, [model.first], every=every)
 
 
 # --- Grad-CAM -------------------------------------------------------------------------------------
@@ -178,3 +179,29 @@ def test_a_layer_without_maps_is_refused(data):
     for layer in (model[3], nn.ReLU()):
         with pytest.raises(ValueError, match="gives maps"):
             grad_cam(model, layer, data.test.images, data, torch.tensor([0, 0, 0]))
+
+
+class Aside(nn.Module):
+    """A network with a layer on which no answer depends."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.aside = averaging(), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x):
+        self.aside(x)
+        return self.used(x)
+
+
+def test_what_grad_cam_cannot_answer_is_refused(data):
+    model, images, classes = Aside(), data.test.images, torch.tensor([2, 0, 1])
+    with pytest.raises(ValueError, match="gives maps"):
+        grad_cam(model, model.aside, images, data, classes)
+    for pictures, asked, words in (
+        (images, classes[:2], "one an image"),
+        (images, classes + 1, "must go from 0 to 2"),
+        (images / 255, classes, "must be torch.uint8"),
+        (images[:0], classes[:0], "at least one"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            grad_cam(model, model.used[1], pictures, data, asked)

@@ -238,6 +238,44 @@ def test_evaluate_leaves_the_model_as_it_was(data):
     assert 0 <= score.accuracy <= 100
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: replace(p, images=p.images / 255), "must be torch.uint8"),
+        (lambda p: replace(p, labels=p.labels[:1]), "one an image"),
+        (lambda p: replace(p, labels=p.labels + 9), "of 10 classes"),
+    ],
+)
+def test_images_that_no_network_is_evaluated_on_are_refused(data, change, words):
+    model = seeded_model("course", "batch", data, seed=1)
+    with pytest.raises(ValueError, match=words):
+        evaluate(model, change(data.test), data)
+
+
+def test_networks_of_other_classes_and_other_devices_are_refused(data):
+    for model in (nn.Flatten(), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())):
+        with pytest.raises(ValueError, match=r"it must be \(20, 10\)"):
+            evaluate(model, data.test, data)
+    with pytest.raises(ValueError, match="'tpu' is not available"):
+        predict(nn.Flatten(), data.test, data, device="tpu")
+
+
+def test_a_network_of_which_nothing_learns_is_refused(data):
+    frozen = seeded_model("course", "batch", data, seed=1).requires_grad_(False)
+    with pytest.raises(ValueError, match="Nothing in the network learns"):
+        fit(frozen, data, RECIPE, progress="none")
+
+
+@pytest.mark.parametrize("change", [lambda i: i.float(), lambda i: i[:, :1], lambda i: i[:9]])
+def test_batches_are_cut_from_bytes_in_three_channels_alone(data, change):
+    wrong = replace(data.train, images=change(data.train.images))
+    with pytest.raises(ValueError, match=r"must be torch\.(uint8 \(N, 3|int64, one an image)"):
+        Batches(wrong, data.mean, data.std, batch_size=2)
+    for more in ({"batch_size": 2.5}, {"batch_size": 2, "shift": 1.5}):
+        with pytest.raises(ValueError, match="choose"):
+            Batches(data.train, data.mean, data.std, **more)
+
+
 def test_a_network_that_returns_log_probabilities_has_the_same_loss(data):
     model = seeded_model("course", "batch", data, seed=1)
     with_softmax = nn.Sequential(model, nn.LogSoftmax(dim=1))

@@ -41,3 +41,18 @@ def test_nothing_to_count_is_refused():
         reliability(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
     with pytest.raises(ValueError, match="1 images in 0 bins"):
         reliability(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), bins=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "words"),
+    [
+        (torch.zeros(3, 2), [0, 1], "do not belong together"),
+        (torch.zeros(2), [0, 1], "do not belong together"),
+        (torch.zeros(2, 2), [0, 2], "labels go from 0 to 2; of 2 classes"),
+        (torch.full((2, 2), 0.5), [0, 1], "are probabilities"),
+        (torch.full((2, 2), torch.nan), [0, 1], "are no numbers"),
+    ],
+)
+def test_what_says_nothing_of_confidence_is_refused(given, labels, words):
+    with pytest.raises(ValueError, match=words):
+        reliability(given, torch.tensor(labels))

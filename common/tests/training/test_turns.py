@@ -1,5 +1,6 @@
 """Networks that take turns come to what each comes to alone, and can be stopped."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,14 @@ def test_they_take_turns_epoch_by_epoch(pair):
     assert turns.running == []
     assert not turns.stopped
     assert turns.words == "Epochs: 2 of batch, 2 of none."
+
+
+def test_a_layer_that_is_frozen_has_no_gradient(data):
+    model = net("none")
+    model[0].requires_grad_(False)
+    (row, _) = run({"none": model}, data).gradients["none"]
+    assert math.isnan(row[0])
+    assert row[1] > 0
 
 
 def test_gradients_are_those_of_the_epochs_steps(data):

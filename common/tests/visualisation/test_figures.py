@@ -347,6 +347,17 @@ def test_a_saved_figure_is_the_same_byte_for_byte(tmp_path, suffix):
     assert [path.name for path in paths[0].parent.iterdir()] == [f"figure.{suffix}"]
 
 
+def test_what_a_killed_process_left_of_a_figure_goes_and_a_folder_stays(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f".figure.svg.{gone.pid}").touch()
+    (tmp_path / "folder.svg").mkdir()
+    show.save(show.axes_figure(), tmp_path / "figure.svg")
+    with pytest.raises(OSError, match=r"folder\.svg could not be written"):
+        show.save(show.axes_figure(), tmp_path / "folder.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.svg", "folder.svg"]
+
+
 def test_saving_under_another_suffix_says_which_are_allowed(tmp_path):
     with pytest.raises(ValueError, match=r"'figure\.bmp'.*\.png, \.svg or \.pdf"):
         show.save(show.axes_figure(), tmp_path / "figure.bmp")
