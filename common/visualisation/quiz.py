@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from common.visualisation.drawing import Note
-from common.visualisation.interactive import is_live
+from common.visualisation.interactive import CONTROLS_STYLE, controls_bundle, is_live
 
 OPEN = "–"
 
@@ -66,7 +66,9 @@ class Quiz:
         from IPython.display import display
 
         if is_live(self.live):
-            display(self._card())
+            words = "Choose from the lists, or leave them open."
+            display({"text/html": CONTROLS_STYLE + words, "text/plain": repr(self)}, raw=True)
+            display(controls_bundle(self._card()), raw=True)
         else:
             print(repr(self))
 
