@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 PATIENCE = 2  # seconds that somebody waits before silence needs an explanation
-COLUMNS = 88  # of a bar in a notebook: what fits in JupyterLab on a small screen
+COLUMNS = 88  # of a line in a notebook: what fits in JupyterLab on a small screen
 NOTHING = {"text/html": "", "text/plain": ""}  # takes no room in a cell's output
 
 T = TypeVar("T")

@@ -26,9 +26,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from PIL import Image
 
+from common.frontends import COLUMNS
 from common.visualisation import theme
 
 WIDTH = 9.5  # inches: the width of a notebook's output at 100 dots an inch
@@ -281,7 +283,9 @@ class Note(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return textwrap.fill(self, 92)  # else a notebook breaks lines in the middle of a word
+        # Else a notebook breaks lines in the middle of a word.
+        indent = "  " if self.startswith(("○", "●")) else ""
+        return textwrap.fill(self, COLUMNS, subsequent_indent=indent)
 
 
 @dataclass(frozen=True)
@@ -449,12 +453,13 @@ def legends(figure: Figure, *rows: Sequence[Line2D]) -> None:
 
 
 def draw_marks(axes: Axes, marks: Mapping[str, float]) -> None:
-    """Horizontal lines to compare with, each with its name at its right end."""
+    """Horizontal lines to compare with, each with its name at its right end, before other lines."""
+    halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.75)]
     for (name, y), dashes in zip(marks.items(), itertools.cycle(DASHES[1:]), strict=False):
         axes.axhline(y, color=FAINT, linestyle=dashes, linewidth=1.2, zorder=1)
         axes.annotate(
             plain(name), (1, y), (-2, 3), xycoords=("axes fraction", "data"), ha="right",
-            textcoords="offset points", fontsize=SMALL, color=FAINT,
+            textcoords="offset points", fontsize=SMALL, color=FAINT, path_effects=halo, zorder=4,
         )  # fmt: skip
 
 

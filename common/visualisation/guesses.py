@@ -86,8 +86,10 @@ class Guess:
 
     def __repr__(self) -> str:
         if self.value is None:
-            return f"○ Your guess: {self.what}? None yet, and everything runs without one."
-        return f"● Your guess: {self.what}: {self._with_unit()}, give or take {self.margin:g}."
+            words = f"○ Your guess: {self.what}? None yet, and everything runs without one."
+        else:
+            words = f"● Your guess: {self.what}: {self._with_unit()}, give or take {self.margin:g}."
+        return repr(Note(words))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

@@ -57,7 +57,7 @@ class Quiz:
 
     def __repr__(self) -> str:
         lines = [
-            f"{'●' if answer else '○'} {question}" + (f" – {answer}" if answer else "")
+            repr(Note(f"{'●' if answer else '○'} {question}" + (f" – {answer}" if answer else "")))
             for question, answer in self.given.items()
         ]
         return "\n".join([*lines, f"Choose: {' / '.join(self.choices)}. Or leave it open."])

@@ -43,6 +43,13 @@ def test_lists_take_what_is_chosen():
     assert isinstance(quiz.tally(), Note)
 
 
+def test_a_long_question_is_broken_between_words():
+    first, second, *_ = repr(Quiz({"word " * 25: None}, CHOICES)).splitlines()
+    assert first.startswith("○ word")
+    assert second.startswith("  word")
+    assert len(first) <= 88
+
+
 def test_where_nothing_is_settled_nothing_is_counted():
     assert repr(Quiz({"D.": None}, CHOICES, answers="yes").tally()).endswith("been settled yet.")
 
