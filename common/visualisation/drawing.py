@@ -30,7 +30,6 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from common.frontends import COLUMNS
 from common.visualisation import theme
 
 WIDTH = 9.5  # inches: the width of a notebook's output at 100 dots an inch
@@ -38,6 +37,7 @@ DPI = 100  # in a notebook
 SHARP = 2  # pixels of a picture to one of the page: good screens and projectors have as many
 SHARP_DPI = SHARP * DPI  # a whole multiple keeps the pixels of pictures whole
 READABLE = 640  # pixels: a narrower window scrolls, for the smallest print would get too small
+NARROW = 76  # columns of text: what any notebook shows that is 900 pixels wide
 SMALL = 9  # points: the smallest print of any figure
 TITLE = 13  # points
 FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
@@ -285,7 +285,7 @@ class Note(str):
     def __repr__(self) -> str:
         # Else a notebook breaks lines in the middle of a word.
         indent = "  " if self.startswith(("○", "●")) else ""
-        return textwrap.fill(self, COLUMNS, subsequent_indent=indent)
+        return textwrap.fill(self, NARROW, subsequent_indent=indent)
 
 
 @dataclass(frozen=True)
