@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 PATIENCE = 2  # seconds that somebody waits before silence needs an explanation
 COLUMNS = 88  # of a bar in a notebook: what fits in JupyterLab on a small screen
+SUMMARY = '<summary style="display:list-item">'  # else without its triangle in nbclassic
 NOTHING = {"text/html": "", "text/plain": ""}  # takes no room in a cell's output
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class Folded:
     def _repr_html_(self) -> str:
         rows = html.escape(self.text).split("\n")
         shown, rest = ("\n".join(part) for part in (rows[: self.lines], rows[self.lines :]))
-        more = f"<details><summary>{len(rows) - self.lines} more lines</summary>"
+        more = f"<details>{SUMMARY}{len(rows) - self.lines} more lines</summary>"
         # Some pages that nbconvert makes would show it in letters of many widths.
         pre = '<pre style="font-family: monospace">'
         return f"{pre}{shown}</pre>" + (f"{more}{pre}{rest}</pre></details>" if rest else "")

@@ -11,7 +11,6 @@ from common.experiments import laboratory
 from common.reports.cells import DASH
 
 HEADER = ("What is said", "What was measured", "Effect, 95 % interval", "Verdict")
-LEFT = "<style scoped>td, th {text-align: left !important; vertical-align: top}</style>"
 
 
 class Row(NamedTuple):
@@ -89,17 +88,26 @@ class CourtRows:
         return "\n".join([*lines, *filter(None, [self.waiting])])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in HEADER)
         body = []
         for said, rows in self.decided.items():
-            first = f'<td rowspan="{len(rows)}">{html.escape(said)}</td>'
+            first = table_cells([said], rows=len(rows))
             for row in rows:
-                cells = map(html.escape, (row.measured, effect_words(row), row.verdict))
-                body.append(f"<tr>{first}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+                cells = table_cells([row.measured, effect_words(row), row.verdict])
+                body.append(f"<tr>{first}{cells}</tr>")
                 first = ""
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        head = f"<thead><tr>{table_cells(HEADER, 'th')}</tr></thead>"
         words = f"<p>{html.escape(self.waiting)}</p>" if self.waiting else ""
-        return f"<div>{LEFT}{table}</div>{words}" if body else words
+        return f"<table>{head}<tbody>{''.join(body)}</tbody></table>{words}" if body else words
+
+
+def table_cells(texts: Sequence[str], tag: str = "td", rows: int = 1) -> str:
+    """Cells of a table to read, each over ``rows`` rows, left where a notebook has numbers right.
+
+    The style is each cell's own: of a notebook that was not run here front ends drop style sheets.
+    """
+    span = f' rowspan="{rows}"' if rows > 1 else ""
+    start = f'<{tag}{span} style="text-align:left;vertical-align:top">'
+    return "".join(f"{start}{html.escape(text)}</{tag}>" for text in texts)
 
 
 def effect_words(row: Row) -> str:

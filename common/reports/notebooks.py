@@ -50,7 +50,22 @@ def in_form(text: str) -> str:
     for cell in notebook.cells:
         kind = slide_type(cell, first=bool(code) and cell is code[0])
         cell.metadata.slideshow = nbformat.from_dict({"slide_type": kind})
+    for cell in code:
+        cell.outputs = _joined(cell.outputs)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Text printed piece by piece as one piece, as nbclassic saves it and the others leave it."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else output
+        streams = before is not output and before.output_type == output.output_type == "stream"
+        if streams and before.name == output.name:
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def bring_into_form(root: Path = ROOT, check: bool = False) -> list[Path]:

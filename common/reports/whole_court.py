@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.experiments import laboratory
+from common.frontends import SUMMARY
 from common.reports.court_rows import (
-    LEFT,
+    HEADER,
     Row,
     claims_of,
     command_of,
     effect_words,
     rows_of,
+    table_cells,
     verdicts_in,
 )
 from common.visualisation import Quiz
@@ -74,10 +76,10 @@ class WholeCourt:
             claims = "".join(_folded(claim, rows) for claim, rows in self.groups[word])
             head = f"<b>{word}</b> ({len(self.groups[word])})"
             if word == laboratory.NOT_RUN:  # long, and nothing to see yet
-                parts.append(f"<details><summary>{head}</summary>{claims}</details>")
+                parts.append(f"<details>{SUMMARY}{head}</summary>{claims}</details>")
             else:
                 parts.append(f"<p>{head}</p>{claims}<br>")
-        return f"<div>{LEFT}{''.join(parts)}</div>"
+        return f"<div>{''.join(parts)}</div>"
 
 
 def whole_court(folder: Path = laboratory.RESULTS) -> WholeCourt:
@@ -93,19 +95,11 @@ def _line(row: Row) -> str:
 
 
 def _folded(claim: laboratory.Claim, rows: Sequence[Row]) -> str:
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{html.escape(cell)}</td>"
-            for cell in (row.measured, effect_words(row), row.verdict, command_of(claim, row))
-        )
-        + "</tr>"
-        for row in rows
-    )
-    names = ("What was measured", "Effect, 95 % interval", "Verdict", "Do it again")
-    head = "".join(f"<th>{name}</th>" for name in names)
+    lines = ((row.measured, effect_words(row), row.verdict, command_of(claim, row)) for row in rows)
+    body = "".join(f"<tr>{table_cells(line)}</tr>" for line in lines)
+    head = table_cells([*HEADER[1:], "Do it again"], "th")
     heard = f"heard from: {claim.heard}" + (f"; see {claim.lesson}" if claim.lesson else "")
     return (
-        f"<details><summary>{html.escape(claim.said)}</summary>"
+        f"<details>{SUMMARY}{html.escape(claim.said)}</summary>"
         f"<p>{html.escape(heard)}</p><table><tr>{head}</tr>{body}</table></details>"
     )

@@ -159,6 +159,14 @@ def test_code_cells_fit_on_a_screen(notebook):
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_each_card_to_guess_on_has_a_name_of_its_own(notebook):
+    # Else whoever runs all, fills in a card and runs the next cell again settles the last card.
+    code = "\n".join("".join(cell["source"]) for cell in cells(notebook, "code"))
+    names = re.findall(r"^(\w+) = guesses\.ask\(", code, re.MULTILINE)
+    assert len(set(names)) == code.count("guesses.ask(") > 0
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_notebook_is_tested_from_top_to_bottom(notebook):
     (line,) = re.findall(r"^testpaths = (.*)$", text(".pytest.ini"), flags=re.MULTILINE)
     assert any(notebook.startswith(path) for path in line.split())

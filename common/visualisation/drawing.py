@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from PIL import Image
 
@@ -36,6 +37,7 @@ DPI = 100  # in a notebook
 SHARP = 2  # pixels of a picture to one of the page: good screens and projectors have as many
 SHARP_DPI = SHARP * DPI  # a whole multiple keeps the pixels of pictures whole
 READABLE = 640  # pixels: a narrower window scrolls, for the smallest print would get too small
+NARROW = 76  # columns of text: what any notebook shows that is 900 pixels wide
 SMALL = 9  # points: the smallest print of any figure
 TITLE = 13  # points
 FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
@@ -280,7 +282,9 @@ class Note(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return textwrap.fill(self, 92)  # else a notebook breaks lines in the middle of a word
+        # Else a notebook breaks lines in the middle of a word.
+        indent = "  " if self.startswith(("○", "●")) else ""
+        return textwrap.fill(self, NARROW, subsequent_indent=indent)
 
 
 @dataclass(frozen=True)
@@ -448,12 +452,13 @@ def legends(figure: Figure, *rows: Sequence[Line2D]) -> None:
 
 
 def draw_marks(axes: Axes, marks: Mapping[str, float]) -> None:
-    """Horizontal lines to compare with, each with its name at its right end."""
+    """Horizontal lines to compare with, each with its name at its right end, before other lines."""
+    halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.75)]
     for (name, y), dashes in zip(marks.items(), itertools.cycle(DASHES[1:]), strict=False):
         axes.axhline(y, color=FAINT, linestyle=dashes, linewidth=1.2, zorder=1)
         axes.annotate(
             plain(name), (1, y), (-2, 3), xycoords=("axes fraction", "data"), ha="right",
-            textcoords="offset points", fontsize=SMALL, color=FAINT,
+            textcoords="offset points", fontsize=SMALL, color=FAINT, path_effects=halo, zorder=4,
         )  # fmt: skip
 
 

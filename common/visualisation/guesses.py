@@ -11,6 +11,7 @@ typed into the cell: ``ask(…, guess=40)``. A card that is left empty changes n
 
 from __future__ import annotations
 
+import html
 import math
 from typing import Any
 
@@ -27,7 +28,7 @@ from common.visualisation.drawing import (
     start,
     styled,
 )
-from common.visualisation.interactive import is_live
+from common.visualisation.interactive import CONTROLS_STYLE, controls_bundle, is_live
 
 ODDS = 0.8  # how often a margin is to hold: a bet at four to one
 FURTHEST = 5.0  # margins from the truth; a guess further off is drawn there
@@ -85,14 +86,19 @@ class Guess:
 
     def __repr__(self) -> str:
         if self.value is None:
-            return f"○ Your guess: {self.what}? None yet, and everything runs without one."
-        return f"● Your guess: {self.what}: {self._with_unit()}, give or take {self.margin:g}."
+            words = f"○ Your guess: {self.what}? None yet, and everything runs without one."
+        else:
+            words = f"● Your guess: {self.what}: {self._with_unit()}, give or take {self.margin:g}."
+        return repr(Note(words))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         if is_live(self.live) and self.value is None:
-            display(self._card())
+            unit = f" ({self.unit})" if self.unit else ""
+            question = f"<b>Your guess:</b> {html.escape(self.what + unit)}?"
+            display({"text/html": CONTROLS_STYLE + question, "text/plain": repr(self)}, raw=True)
+            display(controls_bundle(self._card()), raw=True)
         else:
             print(repr(self))
 
@@ -100,8 +106,6 @@ class Guess:
         """Two fields and a word on what was understood."""
         import ipywidgets
 
-        unit = f" ({self.unit})" if self.unit else ""
-        question = ipywidgets.HTML(f"<b>Your guess:</b> {self.what}{unit}?")
         number = ipywidgets.Text(placeholder="a number, or nothing", layout={"width": "12em"})
         margin = ipywidgets.Text(value=f"{self.margin:g}", layout={"width": "6em"})
         answer = ipywidgets.HTML(self.fill("", "1"))
@@ -111,8 +115,7 @@ class Guess:
 
         number.observe(typed, "value")
         margin.observe(typed, "value")
-        fields = [number, ipywidgets.HTML("give or take"), margin, answer]
-        return ipywidgets.VBox([question, ipywidgets.HBox(fields)])
+        return ipywidgets.HBox([number, ipywidgets.HTML("give or take"), margin, answer])
 
 
 class Guesses:

@@ -243,18 +243,25 @@ def is_live(live: bool | None) -> bool:
 
 # A widget cannot be shown once its kernel is gone: JupyterLab, Notebook and nbclassic then leave a
 # message of their own, and no element, in its place. These words take the message's.
-_GONE = "Run this cell, and its sliders are back."
+_GONE = "Run this cell, and its controls are back."
 _RESTING = ", ".join(
     f"{output}:not(:has(*)){{part}}"
     for output in (".jp-OutputArea-output.jupyter-widgets", ".output_subarea.jupyter-widgets-view")
 )
-_STYLE = (
+# To stand in the HTML that a cell shows along with its ``controls_bundle``.
+CONTROLS_STYLE = (
     "<style>"
     + _RESTING.format(part="")
     + "{font-size:0}"
     + _RESTING.format(part="::after")
     + f'{{content:"{_GONE}";font-size:14px}}</style>'
 )
+
+
+def controls_bundle(widget: Any) -> dict[str, Any]:
+    """What shows a widget, by MIME type; in a saved notebook a sentence says how it comes back."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": _GONE}
 
 
 class Playground:
@@ -276,7 +283,7 @@ class Playground:
 
     def _bundle(self) -> dict[str, Any]:
         data, metadata = self.figure._repr_mimebundle_()
-        data["text/html"] = _STYLE + data["text/html"]
+        data["text/html"] = CONTROLS_STYLE + data["text/html"]
         return {"data": data, "metadata": metadata}
 
     def _redraw(self, _: Any) -> None:
@@ -290,9 +297,7 @@ class Playground:
 
         controls = list(self.controls.values())
         row = ipywidgets.HBox(controls, layout={"flex_flow": "row wrap"})
-        view = {"version_major": 2, "version_minor": 0, "model_id": row.model_id}
-        widget = {"application/vnd.jupyter.widget-view+json": view, "text/plain": _GONE}
-        display(widget, raw=True)
+        display(controls_bundle(row), raw=True)
         bundle = self._bundle()
         self.shown = display(bundle["data"], metadata=bundle["metadata"], raw=True, display_id=True)
 

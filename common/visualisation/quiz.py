@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from common.visualisation.drawing import Note
-from common.visualisation.interactive import is_live
+from common.visualisation.interactive import CONTROLS_STYLE, controls_bundle, is_live
 
 OPEN = "–"
 
@@ -57,7 +57,7 @@ class Quiz:
 
     def __repr__(self) -> str:
         lines = [
-            f"{'●' if answer else '○'} {question}" + (f" – {answer}" if answer else "")
+            repr(Note(f"{'●' if answer else '○'} {question}" + (f" – {answer}" if answer else "")))
             for question, answer in self.given.items()
         ]
         return "\n".join([*lines, f"Choose: {' / '.join(self.choices)}. Or leave it open."])
@@ -66,7 +66,9 @@ class Quiz:
         from IPython.display import display
 
         if is_live(self.live):
-            display(self._card())
+            words = "Choose from the lists, or leave them open."
+            display({"text/html": CONTROLS_STYLE + words, "text/plain": repr(self)}, raw=True)
+            display(controls_bundle(self._card()), raw=True)
         else:
             print(repr(self))
 
@@ -113,13 +115,14 @@ class Answers:
         return "\n".join([*lines, self.words])
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f'<tr><td style="text-align:left">{html.escape(question)}</td><td>{answer}</td>'
-            f"<td>{truth or OPEN}</td><td>{_mark(answer, truth)}</td></tr>"
-            for question, answer, truth in self.rows
-        )
-        head = "<tr><th></th><th>your answer</th><th>it is</th><th></th></tr>"
-        return f"<table>{head}{body}</table><p>{self.words}</p>"
+        # Each cell has its own style: notebooks set tables to the right, as for numbers.
+        left = 'style="text-align:left"'
+        names = ("", "your answer", "it is", "")
+        body = "<tr>" + "".join(f"<th {left}>{name}</th>" for name in names) + "</tr>"
+        for question, answer, truth in self.rows:
+            cells = (html.escape(question), answer, truth or OPEN, _mark(answer, truth))
+            body += "<tr>" + "".join(f"<td {left}>{cell}</td>" for cell in cells) + "</tr>"
+        return f"<table>{body}</table><p>{self.words}</p>"
 
 
 def _mark(answer: str, truth: str | None) -> str:

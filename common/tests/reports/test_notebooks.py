@@ -60,6 +60,15 @@ def test_a_notebook_in_form_is_what_jupyter_writes(formed):
     assert written.getvalue() == formed
 
 
+def test_what_was_printed_in_pieces_is_one_piece(notebook):
+    printed = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n"), ("stdout", "d\n")]
+    (cell,) = (cell for cell in notebook.cells if cell.source == "1 + 1")
+    cell.outputs = [new_output("stream", name=name, text=text) for name, text in printed]
+    formed = nbformat.reads(in_form(nbformat.writes(notebook)), as_version=4)
+    (cell,) = (cell for cell in formed.cells if cell.source == "1 + 1")
+    assert [output.text for output in cell.outputs] == ["a\nb\n", "c\n", "d\n"]
+
+
 def test_the_command_writes_only_what_is_not_in_form(tmp_path, formed):
     places = [tmp_path / folder / "a.ipynb" for folder in ("Batch-Norm", "Group-Norm", "common")]
     for place, text in zip(places, (formed, formed + "\n", formed), strict=True):

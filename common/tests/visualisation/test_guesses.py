@@ -53,9 +53,7 @@ def test_what_is_typed_into_the_card_is_read_as_people_write(guesses, text, marg
 
 def test_the_card_takes_what_is_typed_and_says_what_it_took(guesses):
     card = guesses.ask("accuracy", unit="%", margin=10, live=True)
-    question, fields = card._card().children
-    number, _, margin, answer = fields.children
-    assert "accuracy (%)?" in question.value
+    number, _, margin, answer = card._card().children
     assert "no guess" in answer.value
     number.value = "35"
     margin.value = "7"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from common.visualisation import bar_figure, interactive
+from common.visualisation import Guesses, Quiz, bar_figure, interactive
 
 
 @pytest.fixture
@@ -72,13 +72,28 @@ def size_of(bundle):
     return re.search(r'width="(\d+)" height="(\d+)"', bundle["text/html"]).groups()
 
 
-def test_a_saved_notebook_keeps_the_figure_and_says_how_the_sliders_come_back(output):
-    interactive.play_with_batch_noise(live=True)._ipython_display_()
-    ((controls,), (picture,)) = output
+WITH_CONTROLS = {
+    "a figure": lambda: interactive.play_with_batch_noise(live=True),
+    "a guess": lambda: Guesses().ask("accuracy of x < y", unit="%", live=True),
+    "a quiz": lambda: Quiz({"A.": "yes"}, ("yes", "no"), live=True),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_CONTROLS)
+def test_a_saved_notebook_keeps_what_it_can_and_says_how_the_controls_come_back(kind, output):
+    WITH_CONTROLS[kind]()._ipython_display_()
+    (controls,), (kept,) = sorted(output, key=lambda written: "text/html" in written[0])
     assert controls.keys() == {"application/vnd.jupyter.widget-view+json", "text/plain"}
     assert "Run this cell" in controls["text/plain"]
-    assert picture.keys() == {"text/html", "image/png", "text/plain"}  # and no widget
-    assert controls["text/plain"] in picture["text/html"]  # in place of the front end's message
+    assert kept.keys() >= {"text/html", "text/plain"}
+    assert "application/vnd.jupyter.widget-view+json" not in kept
+    assert controls["text/plain"] in kept["text/html"]  # in place of the front end's message
+
+
+def test_the_question_of_a_card_outlives_its_fields(output):
+    WITH_CONTROLS["a guess"]()._ipython_display_()
+    (question,), _ = output
+    assert question["text/html"].endswith("<b>Your guess:</b> accuracy of x &lt; y (%)?")
 
 
 def test_groups_always_divide_the_channels():

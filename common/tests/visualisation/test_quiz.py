@@ -28,6 +28,7 @@ def test_answers_typed_into_the_cell_are_counted_as_far_as_they_are_settled():
     page = tally._repr_html_()
     assert "A &lt; B." in page
     assert (page.count("✓"), page.count("✗")) == (1, 1)
+    assert page.count('style="text-align:left"') == page.count("<td") + page.count("<th")
 
 
 def test_lists_take_what_is_chosen():
@@ -41,6 +42,13 @@ def test_lists_take_what_is_chosen():
     )
     menu.value = ""
     assert isinstance(quiz.tally(), Note)
+
+
+def test_a_long_question_is_broken_between_words():
+    first, second, *_ = repr(Quiz({"word " * 25: None}, CHOICES)).splitlines()
+    assert first.startswith("○ word")
+    assert second.startswith("  word")
+    assert len(first) <= 76
 
 
 def test_where_nothing_is_settled_nothing_is_counted():
