@@ -62,8 +62,10 @@ def _page(found: Mapping[str, laboratory.Kept]) -> str:
         "# The court: what is said about the norms, and what was measured",
         "Written by `python -m common tables` from the files in [studies](studies/); no figure "
         "here is typed by hand. An effect is a difference of means over seeds with its 95 % "
-        "interval (Welch). *Holds*: it is above the smallest that matters (0.5 points unless said "
-        "otherwise). *Does not hold*: it is below. *Not decided by this data*: else. Where a study "
+        "interval (Welch). *Holds*: it is above the smallest that matters: 0.5 points or epochs, 0.3 "
+        "decades, 1 MB; 0 for drift, change of the gradient and correlation; −0.5 points where a "
+        "gain is to be gone. *Does not hold*: it is below. *Not decided by this data*: else. Where a "
+        "study "
         "makes several comparisons, a verdict must also pass by Holm's correction; the interval "
         "shown is that of one comparison alone. The rules stood before the runs, unless a row says "
         "otherwise, in `common/experiments/laboratory/studies/`. *Proven*: by a formula or an "
@@ -112,5 +114,6 @@ def _lesson(claim: laboratory.Claim) -> str:
     pages = {lesson.replace("-", " ").capitalize(): lesson for lesson in LESSONS.values()}
     pages = {title: f"{lesson}/README.md" for title, lesson in pages.items()}
     pages["Compare and choose"] = "common/Compare_and_Choose.ipynb"
+    pages["Why normalise"] = "common/Why_Normalise.ipynb"
     title, comma, place = claim.lesson.partition(",")
     return f"[{title}](../../{pages[title]}){comma}{place}" if title in pages else DASH
