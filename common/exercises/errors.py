@@ -189,6 +189,14 @@ _ERRORS = [
         "or torch.stack(…) one of tensors.",
     ),
     (
+        (
+            "sqrt(): argument 'input' (position 1) must be Tensor, not float",
+            "sqrt(): argument 'input' (position 1) must be Tensor, not int",
+        ),
+        "torch.sqrt takes a tensor, and a plain number stands there: has .item() made it one, or "
+        "is it still the number that it was set to at first?",
+    ),
+    (
         ("must be Tensor, not", "must be int, not", "must be float, not", "must be tuple of ints"),
         "the arguments are in another order than that function's, or one is missing: give them by "
         "name (weight=…, bias=…, eps=…).",

@@ -182,6 +182,13 @@ def _subsets(axes: Axes) -> list[Axes]:
 
 def _in_parts(layout: str) -> Iterator[Mistake]:
     whole = "Take the variance over all axes of S at once."
+    if len(RIGHT_WAY[layout].axes) > 1:
+        for how, correction in itertools.product(("in turn", "in turn, last first"), (0, 1)):
+            yield (
+                {"variance": how, "correction": correction},
+                "you take variances of variances, one axis after another: with means that is the "
+                f"same, here it is not. {whole}",
+            )
     for parts in _subsets(RIGHT_WAY[layout].axes):
         for correction in (0, 1):
             change = {"parts": parts, "correction": correction}

@@ -89,6 +89,10 @@ class Way:
                 return parts.mean(others, keepdim=True)
             parts = values.mean(self.parts, keepdim=True)
             return parts.var(others, correction=self.correction, keepdim=True)
+        if self.variance in ("in turn", "in turn, last first"):
+            for axis in axes if self.variance == "in turn" else axes[::-1]:
+                values = values.var(axis, correction=self.correction, keepdim=True)
+            return values
         mean = values.mean(self.centre_axes or axes, keepdim=True)
         count = lengths(values, self.divided_by or axes)
         if self.variance == "around the wrong mean":

@@ -21,6 +21,11 @@ def root_of_numbers(x, gamma, beta, eps=1e-5):
     return affine((x - mean) / math.sqrt(variance + eps), gamma, beta, 1)
 
 
+def root_of_an_item(x, gamma, beta, eps=1e-5):
+    roots = [torch.sqrt(channel.var(correction=0).item() + eps) for channel in x.transpose(0, 1)]
+    return affine(x / torch.stack(roots)[:, None, None], gamma, beta, 1)
+
+
 def times_missing(x, gamma, beta, eps=1e-5):
     gamma, beta = (t.view(1, -1, 1, 1) for t in (gamma, beta))
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
@@ -257,6 +262,7 @@ ERRORS = [
     Mutant("ddof", checks.check_normalise, ddof, ("PyTorch's correction",)),
     Mutant("joined along N", GROUP, parts_joined_along_images, ("has x̂ another shape",)),
     Mutant("lengths for axes", checks.check_layer_norm, LengthsForAxes, ("a shape holds lengths",)),
+    Mutant("sqrt of .item()", BATCH, root_of_an_item, ("torch.sqrt takes a tensor",)),
     Mutant("math.sqrt", BATCH, root_of_numbers, ("work on whole tensors",)),
     Mutant("times forgotten", BATCH, times_missing, ("is a * missing",)),
     Mutant("x.shape()", BATCH, shape_called, ("are used without them",)),

@@ -1133,6 +1133,9 @@ LATER = [
         ]
     ),
     Mutant(
+        "gamma detached", NORMS["batch"], changed("batch", lambda g: g.detach()), ("as it comes",)
+    ),
+    Mutant(
         "gamma limited", NORMS["batch"], changed("batch", lambda g: g.clamp(-9, 9)), ("gamma c",)
     ),
     *(

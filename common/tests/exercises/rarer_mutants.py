@@ -109,6 +109,17 @@ def rows_of_channels(x, gamma, beta, eps=1e-5):
     return gamma * normal(rows, rows, 1, eps).reshape(x.shape) + beta
 
 
+def variances_in_turn(x, axes, eps=1e-5):
+    variance = x
+    for axis in axes:
+        variance = variance.var(axis, keepdim=True, correction=0)
+    return (x - x.mean(axes, keepdim=True)) / torch.sqrt(variance + eps)
+
+
+def variances_from_the_last(x):
+    return x.mean((0, 2, 3)), x.var(3).var(2).var(0)
+
+
 def divided_by_all_values(x, axes, eps=1e-5):
     mean = x.sum(axes, keepdim=True) / x.numel()
     squares = (x - mean).square().sum(axes, keepdim=True)
@@ -336,6 +347,13 @@ RARER: list[Mutant] = [
     Mutant("parts joined along N", GROUP, joined_along_images, ("in the wrong places",)),
     Mutant("channels stacked along N", BATCH, stacked_along_images, ("axes are in another order",)),
     Mutant("axis by axis", checks.check_normalise, axis_by_axis, ("one after the other",)),
+    Mutant("variances in turn", checks.check_normalise, variances_in_turn, ("of variances",)),
+    Mutant(
+        "variances from the last axis on",
+        checks.check_batch_statistics,
+        variances_from_the_last,
+        ("of variances",),
+    ),
     Mutant("pixels averaged first", CHANNELS, averaged_pixels, ("averaged over H and W before",)),
     Mutant("tokens averaged first", TOKENS, averaged_tokens, ("averaged over T before",)),
     Mutant(
