@@ -313,6 +313,20 @@ def estimate(reset=True, momentum=None, back=True, train=True, stop=None, blocks
     return re_estimate
 
 
+@torch.no_grad()
+def momentum_back_too_early(network, batches):
+    momenta = [(norm, norm.momentum) for norm in norms(network)]
+    for norm, _ in momenta:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for x in batches:
+        network(x)
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+    network.eval()
+
+
 def left_in_train_mode(network, batches):
     estimate()(network, batches)
     network.train()
@@ -461,6 +475,7 @@ def trained_meanwhile(network, batches):
 
 
 ESTIMATES = [
+    ("momentum back too early", momentum_back_too_early, ("behind the loop",)),
     ("reset by hand", reset_by_hand, ("num_batches_tracked",)),
     ("trained meanwhile", trained_meanwhile, ("no optimiser",)),
     ("of the images", statistics_of_the_images, ("one number stands for all",)),

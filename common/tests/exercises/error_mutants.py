@@ -136,6 +136,10 @@ def of_the_images(network, batches):
     network.norm.running_mean.copy_(torch.cat(batches).mean((0, 2, 3)))
 
 
+def of_another_name(network, state, order):
+    network.load_state_dict({"norm.running_var": state["norm.running_variance"][order]})
+
+
 def star(x, axes, eps):
     return x - x.mean(*axes, keepdim=True)
 
@@ -241,7 +245,8 @@ ERRORS = [
     Mutant("labels for images", STILL, train_epoch(F.cross_entropy, True), ("arguments swapped",)),
     Mutant("class for object", STILL, train_epoch(lambda z, y: nn.CrossEntropyLoss(z, y)), LOSS),
     Mutant("a loss as number", STILL, train_epoch(lambda z, y: z.mean().item()), ("a number st",)),
-    Mutant("statistics of images", ESTIMATE, of_the_images, ("Print both .shape",)),
+    Mutant("statistics of images", ESTIMATE, of_the_images, ("no longer the images",)),
+    Mutant("another name", checks.check_channels_in_order, of_another_name, ("no such name",)),
     Mutant("a list of batches", ESTIMATE, lambda n, batches: n(batches), ("loop over it",)),
     Mutant("star", checks.check_normalise, star, ("the star takes",)),
     Mutant("NumPy's mean", checks.check_normalise, by_numpy, ("not np.mean",)),
