@@ -46,6 +46,7 @@ def check_no_batch_of_one(make_batches: Callable, *, reveal: bool = True) -> Ver
             images, labels = _sorted_images(number)
             batches = _epoch(learner, images, labels, size)
             given = f"For {number} images in batches of {size}"
+            _must_hold_something(batches, given, number, size)
             single = next((numbers[0] for numbers, y in batches if len(y) == 1), None)
             if single is not None:
                 if sum(numbers.count(single) for numbers, _ in batches) > 1:
@@ -109,6 +110,7 @@ def _must_mix(learner: Learner) -> None:
     images, labels = _sorted_images(40)
     epochs = [_epoch(learner, images, labels, 10) for _ in range(2)]
     for batches in epochs:
+        _must_hold_something(batches, "Of 40 images in batches of 10", 40, 10)
         _must_be_pairs(batches, labels)
         _must_be_complete(batches, 40, lost=0)
         if any(len(y) != 10 for _, y in batches):
@@ -210,6 +212,20 @@ def _must_be_a_batch(x: torch.Tensor, y: torch.Tensor) -> None:
         f"A pair holds tensors of shape {tuple(x.shape)} and {tuple(y.shape)}, which is no batch.",
         hint,
     )
+
+
+def _must_hold_something(
+    batches: list[tuple[list[int], list[int]]], given: str, number: int, size: int
+) -> None:
+    if all(numbers for numbers, _ in batches):
+        return
+    if any(numbers for numbers, _ in batches):
+        hint = "does a loop or a cut go on behind the last image? Whole batches end there."
+    elif number < size:
+        hint = "a left-over cut off is all of a small set: cut only what whole batches leave over."
+    else:
+        hint = "order[:-0] is order[:0], which is empty: cut only where something is left over."
+    raise Wrong(f"{given} one batch holds no image at all.", hint)
 
 
 def _must_be_pairs(batches: list[tuple[list[int], list[int]]], labels: torch.Tensor) -> None:

@@ -110,7 +110,8 @@ def _compare_loaded(
         ),
         (
             _reordered(state, order, leave=("running",)),
-            f"{_RUNNING}: they must follow gamma and beta.",
+            f"{_RUNNING}: they must follow gamma and beta, in what is loaded (load_state_dict "
+            "writes over what the network has been given before).",
         ),
         (
             _reordered(state, order, leave=("norm",)),

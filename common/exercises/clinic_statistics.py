@@ -260,6 +260,11 @@ def _exactly(got: torch.Tensor, means: torch.Tensor) -> str:
                 f"with momentum {momentum:g} the last batches weigh most, and the start a little. "
                 "momentum=None takes the average of all batches."
             )
+        if alike((got,), (_moved(means[0], means[1:], momentum),)):
+            return (
+                f"from the second batch on the momentum is {momentum:g}, and not all batches "
+                "count alike: set it back behind the loop, not in it."
+            )
         if _in_rounds(got, means, momentum):
             return (
                 "further rounds through the batches drown the start, but with momentum "

@@ -189,6 +189,14 @@ _ERRORS = [
         "or torch.stack(…) one of tensors.",
     ),
     (
+        (
+            "sqrt(): argument 'input' (position 1) must be Tensor, not float",
+            "sqrt(): argument 'input' (position 1) must be Tensor, not int",
+        ),
+        "torch.sqrt takes a tensor, and a plain number stands there: has .item() made it one, or "
+        "is it still the number that it was set to at first?",
+    ),
+    (
         ("must be Tensor, not", "must be int, not", "must be float, not", "must be tuple of ints"),
         "the arguments are in another order than that function's, or one is missing: give them by "
         "name (weight=…, bias=…, eps=…).",
@@ -221,6 +229,11 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
     if any(w in text for w in ("must match the size", "not broadcastable", "must match the exist")):
         if _PRODUCT.search(line):
             return _OF_MATRICES
+        if layout == "network" and re.search(r"running_.*(mean|var)\(", line):
+            return (
+                "each norm has statistics of its own channels, those of what reaches it: behind a "
+                "convolution that is no longer the images. Run these through the network."
+            )
         rest, views = _VIEWED.subn("", line)
         already = views and not re.search(r"\b(gamma|beta|weight|bias)\b", rest)
         already = already and layout in ("batch", "channels", "group")
@@ -279,6 +292,8 @@ def hint_for(error: Exception, line: str, layout: str, ask: str, affine: bool = 
             "−1 for one that follows from the others.",
         )
         return f"the shape asked for does not hold the values: {cut}"
+    if isinstance(error, KeyError) and isinstance(error.args[0], str):
+        return "there is no such name in it: print them all, list(state), say, and compare."
     if isinstance(error, UnboundLocalError):
         name = getattr(error, "name", None) or [*text.split("'"), ""][1]
         return (

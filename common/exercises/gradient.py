@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from common.exercises.inputs import Inputs, alike, sample
+from common.exercises.inputs import Inputs, alike, as_tensors, sample
 from common.exercises.mistakes import Mistake
 from common.exercises.tasks import Results, Task
 from common.exercises.traces import factor
@@ -134,6 +134,14 @@ _MISTAKES: list[Mistake] = [
             "the root cancel.",
         )
         for factor in (2.0, 0.5, 4.0)
+    ),
+    *(
+        (
+            {"variance_path": factor},
+            "sign and factor of the path through the variance are wrong, − x̂ · mean(g · x̂). (Step "
+            "by step: the derivative of 1 / sqrt(v) is − ½ · v to the power of −3/2.)",
+        )
+        for factor in (-2.0, -0.5)
     ),
     ({"gamma": "missing"}, "gamma is missing: y = gamma · x̂ + beta, so x̂ gets gamma · grad_y."),
     ({"gamma": "outside"}, "gamma is missing on the paths through mean and variance."),
@@ -333,6 +341,9 @@ class BatchNormGradient(Task):
                 "nearly right, as a difference quotient is: the three paths, written out, give "
                 "all digits."
             )
+        doubled = self.call(run, replace(i, grad=2 * i.grad).copy())
+        if alike(as_tensors(doubled, self.names), got):
+            return "grad_y is not used: g is gamma · grad_y, and what comes back grows with it."
         (right,) = self.expected(i)
         return factor(got[0], right, "the gradient") if got[0].shape == right.shape else ""
 

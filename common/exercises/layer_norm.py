@@ -11,12 +11,18 @@ from torch import nn
 
 from common.exercises.inputs import alike, sample
 from common.exercises.layers import LayerTask, of_inputs
+from common.exercises.learner import line_of, told
 from common.exercises.mistakes import DIGITS
 from common.exercises.predictions import PARAMETERS, Number, examine_numbers
 from common.exercises.statistics import Statistics
 from common.exercises.trials import examine
 from common.exercises.verdict import Verdict, Wrong
 from common.exercises.whole_norms import Normalised, RootMeanSquare
+
+_ONE_MODE = (
+    "layer norm does the same in train and in eval mode: it needs no self.training and no running "
+    "statistics."
+)
 
 
 def check_layer_statistics(layer_statistics: Callable, *, reveal: bool = True) -> Verdict:
@@ -163,9 +169,12 @@ class _LayerNormLayer(LayerTask):
         right = self.expected(i)
         for mode in (False, True):
             layer.train(mode)
-            if not alike((self.forward(run.learner, layer, i.x),), right):
-                raise Wrong(
-                    f"After .{'train' if mode else 'eval'}() the output is another one.",
-                    "layer norm does the same in train and in eval mode: it needs no "
-                    "self.training and no running statistics.",
-                )
+            now = f"After .{'train' if mode else 'eval'}()"
+            try:
+                y = self.forward(run.learner, layer, i.x)
+            except Exception as error:
+                # It has worked in the mode that it was made in.
+                stop = f"{now} your code stops with {told(error)}."
+                raise Wrong(stop, _ONE_MODE, line_of(error)) from None
+            if not alike((y,), right):
+                raise Wrong(f"{now} the output is another one.", _ONE_MODE)

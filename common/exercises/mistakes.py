@@ -25,10 +25,9 @@ INVERTED = (
     "value (PyTorch's convention)."
 )
 REPLACED = "the old value counts too: (1 − momentum) · old + momentum · new."
-CONSTANT = (
-    "{} no gradient, as a constant would (no_grad, detach, .data or .item()). But what depends on "
-    "x must pass the gradient on."
-)
+_NO_GRADIENT = "{} no gradient, as a constant would (no_grad, detach, .data or .item())"
+CONSTANT = f"{_NO_GRADIENT}. But what depends on x must pass the gradient on."
+LEARNT = f"{_NO_GRADIENT}: what is to be learnt is used as it comes."
 INTERLEAVED = "the groups are cut the wrong way"
 DIGITS = (
     "E[x²] − E[x]² is the difference of two huge numbers, and float32 keeps only about 7 digits of "

@@ -182,6 +182,13 @@ def _subsets(axes: Axes) -> list[Axes]:
 
 def _in_parts(layout: str) -> Iterator[Mistake]:
     whole = "Take the variance over all axes of S at once."
+    nested = (
+        "you take variances of variances: a mean may be taken axis by axis, a variance may not. "
+        f"{whole}"
+    )
+    if len(RIGHT_WAY[layout].axes) > 1:
+        for how, correction in itertools.product(("in turn", "in turn, last first"), (0, 1)):
+            yield {"variance": how, "correction": correction}, nested
     for parts in _subsets(RIGHT_WAY[layout].axes):
         for correction in (0, 1):
             change = {"parts": parts, "correction": correction}
@@ -190,6 +197,7 @@ def _in_parts(layout: str) -> Iterator[Mistake]:
                 "that is the mean of the variances of the parts of S: how far their means are "
                 f"apart is lost. {whole}",
             )
+            yield {"variance": "of variances", **change}, nested
             yield (
                 {"variance": "of means", **change},
                 "that is the variance of the means of the parts of S: the spread inside each part "

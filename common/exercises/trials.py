@@ -21,7 +21,7 @@ from common.exercises.inputs import (
     worst,
 )
 from common.exercises.learner import Learner, is_stub, judge, line_of, told
-from common.exercises.mistakes import CONSTANT, DIGITS
+from common.exercises.mistakes import CONSTANT, DIGITS, LEARNT
 from common.exercises.tasks import Results, Task
 from common.exercises.verdict import Verdict, Wrong
 
@@ -283,9 +283,8 @@ def _try_gradient(run: Callable, task: Task) -> None:
     if lost:
         listed = " and ".join(lost)
         who = "the result passes on" if lost == names else f"{listed} {_get(lost)}"
-        raise Wrong(
-            f"The values are right, but no gradient reaches {listed}.", CONSTANT.format(who)
-        )
+        hint = CONSTANT if "x" in lost else LEARNT
+        raise Wrong(f"The values are right, but no gradient reaches {listed}.", hint.format(who))
     for name, yours, mine in zip(names, got, right, strict=True):
         if not alike((yours,), (mine,), rtol=1e-6, atol=1e-8):
             off = float((yours - mine).norm() / mine.norm())

@@ -34,7 +34,7 @@ class Way:
         "inside"  # or "outside", "missing", "fixed at 1e-5", "twice", "double", "after", "last",
         # "at least" where max(variance, eps) stands for the sum, "root at least" outside the root,
         # "above" the fraction bar, "minus", "root" where its root is added outside, "factor" for
-        # variance · (1 + eps), "of the sum" before it is divided, "of the inverse" root
+        # variance · (1 + eps), "of the sum" before it is divided, "of the inverse" root, "in x"
     )
     # or "swapped", "first set" if its statistics serve all, "fresh": 0 and 1, "repeated" if those
     # of a group reach every G-th channel, or "mean repeated", "variance repeated"; "axis by axis"
@@ -87,8 +87,15 @@ class Way:
             if self.variance == "of parts":
                 parts = values.var(self.parts, correction=self.correction, keepdim=True)
                 return parts.mean(others, keepdim=True)
+            if self.variance == "of variances":
+                parts = values.var(self.parts, correction=self.correction, keepdim=True)
+                return parts.var(others, correction=self.correction, keepdim=True)
             parts = values.mean(self.parts, keepdim=True)
             return parts.var(others, correction=self.correction, keepdim=True)
+        if self.variance in ("in turn", "in turn, last first"):
+            for axis in axes if self.variance == "in turn" else axes[::-1]:
+                values = values.var(axis, correction=self.correction, keepdim=True)
+            return values
         mean = values.mean(self.centre_axes or axes, keepdim=True)
         count = lengths(values, self.divided_by or axes)
         if self.variance == "around the wrong mean":
@@ -154,7 +161,7 @@ class Way:
             inside = replace(self, axes=(1, 2, 3), cut="no")
             parts = [inside._standardised(part, i) for part in self._chunks(x, i.groups)]
             return torch.cat(parts, int(self.cut[-1]))
-        mean, variance = self.statistics(x, i.groups)
+        mean, variance = self.statistics(x + i.eps if self.eps == "in x" else x, i.groups)
         values = cut_channels(self.cut, x, i.groups)
         spread = self._spread(variance, i.eps, lengths(values, self.axes))
         if self.divide == "range":

@@ -336,6 +336,7 @@ class RootMeanSquare(Normalised):
         of_sums = "the root of the sum of x² is {} by D{}: sqrt(sum / D) is sqrt(sum) / sqrt(D)."
         return [
             *((change, hint.format(self.spread)) for change, hint in mistakes.EPS_ELSEWHERE),
+            ({"eps": "in x"}, "eps is added to x before the square: it is mean of x² + eps."),
             ({"divide": "largest"}, f"you divide by the largest |x|. {plain}."),
             *(
                 (

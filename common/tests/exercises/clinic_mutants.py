@@ -313,6 +313,20 @@ def estimate(reset=True, momentum=None, back=True, train=True, stop=None, blocks
     return re_estimate
 
 
+@torch.no_grad()
+def momentum_back_too_early(network, batches):
+    momenta = [(norm, norm.momentum) for norm in norms(network)]
+    for norm, _ in momenta:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for x in batches:
+        network(x)
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+    network.eval()
+
+
 def left_in_train_mode(network, batches):
     estimate()(network, batches)
     network.train()
@@ -461,6 +475,7 @@ def trained_meanwhile(network, batches):
 
 
 ESTIMATES = [
+    ("momentum back too early", momentum_back_too_early, ("behind the loop",)),
     ("reset by hand", reset_by_hand, ("num_batches_tracked",)),
     ("trained meanwhile", trained_meanwhile, ("no optimiser",)),
     ("of the images", statistics_of_the_images, ("one number stands for all",)),
@@ -718,7 +733,28 @@ def more_than_two(images, labels, size):
     return [pair for pair in in_order(images, labels, size) if len(pair[0]) > 2]
 
 
+def multiple_of_size(images, labels, size, always=True):
+    """The images in order, without those that the last whole batch leaves over."""
+    over = len(images) % size
+    if over or always:
+        images, labels = images[:-over], labels[:-over]
+    return in_order(images, labels, size)
+
+
+def multiple_if_any_over(images, labels, size):
+    return multiple_of_size(images, labels, size, always=False)
+
+
+def one_slice_more(images, labels, size):
+    starts = range(0, len(images) + 1, size)
+    pairs = [(images[k : k + size], labels[k : k + size]) for k in starts]
+    return [pair for pair in pairs if len(pair[0]) != 1]
+
+
 ONE = [
+    ("an empty slice", multiple_of_size, ("order[:-0]",)),
+    ("a small set cut off", multiple_if_any_over, ("is all of a small set",)),
+    ("one slice more", one_slice_more, ("behind the last image",)),
     ("one alone", one_alone, ("the wrong way round",)),
     ("more than two", more_than_two, ("a condition too strict",)),
     ("joined and kept", joined_and_kept, ("leaves the list",)),
@@ -884,10 +920,17 @@ def a_name_left_out(network, state, order):
     network.load_state_dict({name: state[name] for name in ("conv.weight", "conv.bias")})
 
 
+def load_assigned_before(network, state, order):
+    network.norm.running_mean = state["norm.running_mean"][order]
+    network.norm.running_var = state["norm.running_var"][order]
+    load(running=False)(network, state, order)
+
+
 CROSSED = [
     ("as it is", lambda network, state, order: network.load_state_dict(state), ("order of the",)),
     ("inverse order", load(inverse=True), ("wrong way round",)),
-    ("running statistics not", load(running=False), ("running_mean and running_var have",)),
+    ("running statistics not", load(running=False), ("in what is loaded",)),
+    ("assigned before loading", load_assigned_before, ("in what is loaded",)),
     ("norm not", load(norm=False), ("the norm has channels, too",)),
     ("head not", load(head=False), ("layer behind",)),
     ("convolution only", load(norm=False, head=False), ("only the convolution follows",)),

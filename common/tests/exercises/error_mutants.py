@@ -21,6 +21,11 @@ def root_of_numbers(x, gamma, beta, eps=1e-5):
     return affine((x - mean) / math.sqrt(variance + eps), gamma, beta, 1)
 
 
+def root_of_an_item(x, gamma, beta, eps=1e-5):
+    roots = [torch.sqrt(channel.var(correction=0).item() + eps) for channel in x.transpose(0, 1)]
+    return affine(x / torch.stack(roots)[:, None, None], gamma, beta, 1)
+
+
 def times_missing(x, gamma, beta, eps=1e-5):
     gamma, beta = (t.view(1, -1, 1, 1) for t in (gamma, beta))
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
@@ -131,6 +136,10 @@ def of_the_images(network, batches):
     network.norm.running_mean.copy_(torch.cat(batches).mean((0, 2, 3)))
 
 
+def of_another_name(network, state, order):
+    network.load_state_dict({"norm.running_var": state["norm.running_variance"][order]})
+
+
 def star(x, axes, eps):
     return x - x.mean(*axes, keepdim=True)
 
@@ -236,7 +245,8 @@ ERRORS = [
     Mutant("labels for images", STILL, train_epoch(F.cross_entropy, True), ("arguments swapped",)),
     Mutant("class for object", STILL, train_epoch(lambda z, y: nn.CrossEntropyLoss(z, y)), LOSS),
     Mutant("a loss as number", STILL, train_epoch(lambda z, y: z.mean().item()), ("a number st",)),
-    Mutant("statistics of images", ESTIMATE, of_the_images, ("Print both .shape",)),
+    Mutant("statistics of images", ESTIMATE, of_the_images, ("no longer the images",)),
+    Mutant("another name", checks.check_channels_in_order, of_another_name, ("no such name",)),
     Mutant("a list of batches", ESTIMATE, lambda n, batches: n(batches), ("loop over it",)),
     Mutant("star", checks.check_normalise, star, ("the star takes",)),
     Mutant("NumPy's mean", checks.check_normalise, by_numpy, ("not np.mean",)),
@@ -257,6 +267,7 @@ ERRORS = [
     Mutant("ddof", checks.check_normalise, ddof, ("PyTorch's correction",)),
     Mutant("joined along N", GROUP, parts_joined_along_images, ("has x̂ another shape",)),
     Mutant("lengths for axes", checks.check_layer_norm, LengthsForAxes, ("a shape holds lengths",)),
+    Mutant("sqrt of .item()", BATCH, root_of_an_item, ("torch.sqrt takes a tensor",)),
     Mutant("math.sqrt", BATCH, root_of_numbers, ("work on whole tensors",)),
     Mutant("times forgotten", BATCH, times_missing, ("is a * missing",)),
     Mutant("x.shape()", BATCH, shape_called, ("are used without them",)),

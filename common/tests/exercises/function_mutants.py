@@ -769,6 +769,8 @@ def backward(change="", axes=(0, 2, 3)):
             "variance added": lambda: (g - first + second) / root,
             "both added": lambda: (g + first + second) / root,
             "factor 2": lambda: (g - first - 2 * second) / root,
+            "factor −2": lambda: (g - first + 2 * second) / root,
+            "grad_y unused": lambda: gamma * (x_hat - x_hat * mean(x_hat * x_hat)) / root,
             "factor ½": lambda: (g - first - second / 2) / root,
             "no root": lambda: (g - first - second) / root**2,
             "g not on the mean path": lambda: (g - first / gamma - second) / root,
@@ -823,6 +825,8 @@ GRADIENTS = [
     ("both added", ("signs of both",)),
     ("factor 2", ("wrong factor",)),
     ("factor ½", ("wrong factor",)),
+    ("factor −2", ("sign and factor",)),
+    ("grad_y unused", ("grad_y is not used",)),
     ("no root", ("by its square root, once",)),
     ("g not on the mean path", ("missing on the path through the mean",)),
     ("g not on the variance path", ("missing on the path through the variance",)),
@@ -1131,6 +1135,9 @@ LATER = [
             (torch.square, "channels"),
             (torch.tanh, "tokens"),
         ]
+    ),
+    Mutant(
+        "gamma detached", NORMS["batch"], changed("batch", lambda g: g.detach()), ("as it comes",)
     ),
     Mutant(
         "gamma limited", NORMS["batch"], changed("batch", lambda g: g.clamp(-9, 9)), ("gamma c",)

@@ -132,6 +132,18 @@ class OtherWayRound(layer_answer(norm_answer("image"))):
         super().__init__(shape, eps)
 
 
+class NumbersInEval(layer_answer(norm_answer("image"))):
+    """Keeps the batch's statistics for eval mode, and begins with plain numbers."""
+
+    mean, variance = 0.0, 1.0
+
+    def forward(self, x):
+        if self.training:
+            self.variance, self.mean = torch.var_mean(x, (1, 2, 3), correction=0, keepdim=True)
+        root = torch.sqrt(self.variance + self.eps)
+        return self.weight * (x - self.mean) / root + self.bias
+
+
 class NothingInEval(layer_answer(norm_answer("image"))):
     def forward(self, x):
         return super().forward(x) if self.training else x * self.weight + self.bias
@@ -224,6 +236,7 @@ LAYER_NORMS += [
     ("a parameter too many", LongerLayerNorm, ("all that is learnt",)),
     ("the shape as numbers", FixedLayerNorm, ("without numbers of your own",)),
     ("other arguments in between", OtherWayRound, ("order of the stub's arguments",)),
+    ("eval mode without statistics", NumbersInEval, ("the same in train and in eval",)),
     ("another behaviour in eval mode", NothingInEval, ("the same in train and in eval",)),
     ("arguments in another order", EpsFirst, ("order of the stub's arguments",)),
     ("gamma made in forward", MadeInForward, ("never learns",)),

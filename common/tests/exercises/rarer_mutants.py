@@ -109,6 +109,22 @@ def rows_of_channels(x, gamma, beta, eps=1e-5):
     return gamma * normal(rows, rows, 1, eps).reshape(x.shape) + beta
 
 
+def variances_in_turn(x, axes, eps=1e-5):
+    variance = x
+    for axis in axes:
+        variance = variance.var(axis, keepdim=True, correction=0)
+    return (x - x.mean(axes, keepdim=True)) / torch.sqrt(variance + eps)
+
+
+def variances_from_the_last(x):
+    return x.mean((0, 2, 3)), x.var(3).var(2).var(0)
+
+
+def variance_over_n_of_others(x):
+    rows = x.flatten(2)
+    return rows.mean(2).mean(0), rows.var(2, correction=0).var(0, correction=0)
+
+
 def divided_by_all_values(x, axes, eps=1e-5):
     mean = x.sum(axes, keepdim=True) / x.numel()
     squares = (x - mean).square().sum(axes, keepdim=True)
@@ -139,6 +155,10 @@ def rms_of_sums(divisor):
         return weight * x / divisor(x.square().sum(2, keepdim=True), x.shape[2], eps)
 
     return answer
+
+
+def eps_in_x(x, weight, eps=1e-5):
+    return weight * x / (x + eps).square().mean(2, keepdim=True).sqrt()
 
 
 def in_half(x, weight, eps=1e-5):
@@ -336,6 +356,11 @@ RARER: list[Mutant] = [
     Mutant("parts joined along N", GROUP, joined_along_images, ("in the wrong places",)),
     Mutant("channels stacked along N", BATCH, stacked_along_images, ("axes are in another order",)),
     Mutant("axis by axis", checks.check_normalise, axis_by_axis, ("one after the other",)),
+    Mutant("variances in turn", checks.check_normalise, variances_in_turn, ("of variances",)),
+    *(
+        Mutant(f.__name__, checks.check_batch_statistics, f, ("of variances",))
+        for f in (variances_from_the_last, variance_over_n_of_others)
+    ),
     Mutant("pixels averaged first", CHANNELS, averaged_pixels, ("averaged over H and W before",)),
     Mutant("tokens averaged first", TOKENS, averaged_tokens, ("averaged over T before",)),
     Mutant(
@@ -388,6 +413,7 @@ RARER: list[Mutant] = [
             ),
         ]
     ),
+    Mutant("eps in x", RMS, eps_in_x, ("before the square",)),
     Mutant("in float16", RMS, in_half, ("converted to float16",)),
     *(
         Mutant(
