@@ -595,6 +595,8 @@ def study(options: argparse.Namespace) -> int:
     wanted = options.studies or options.all
     if (options.again or options.show) and not wanted:
         raise ValueError("--show and --again take the name of a study; see --list.")
+    if (options.again or options.show) and options.dask:
+        raise ValueError("--dask sends runs to a cluster; --show makes none, --again one, here.")
     if options.list or not wanted:
         print(reports.study_list(laboratory.find_studies(options.studies)))
         return 0

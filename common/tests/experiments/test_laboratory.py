@@ -213,6 +213,11 @@ def test_show_and_again_need_a_study(option, capsys):
     assert "take the name of a study" in capsys.readouterr().err
 
 
+def test_a_cluster_is_for_runs(capsys):
+    assert cli.main(["study", "curves", "--show", "--dask", "tcp://x:1"]) == 2
+    assert "--dask sends runs" in capsys.readouterr().err
+
+
 def test_every_line_says_what_is_left(tmp_path):
     said = []
     run_studies([TOY], tmp_path, data="shapes", jobs=1, say=said.append)
