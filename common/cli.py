@@ -602,6 +602,8 @@ def study(options: argparse.Namespace) -> int:
         return 0
     studies = laboratory.find_studies([] if options.all else options.studies)
     folder = laboratory.folder_of(options.data, options.out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; --out names the one that holds the results.")
     if options.again:
         return _again(options, studies, folder)
     if options.show:

@@ -218,6 +218,12 @@ def test_a_cluster_is_for_runs(capsys):
     assert "--dask sends runs" in capsys.readouterr().err
 
 
+def test_results_are_looked_for_in_a_folder(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["study", "curves", "--show", "--out", str(tmp_path / "file")]) == 2
+    assert "is no folder" in capsys.readouterr().err
+
+
 def test_every_line_says_what_is_left(tmp_path):
     said = []
     run_studies([TOY], tmp_path, data="shapes", jobs=1, say=said.append)
