@@ -359,11 +359,14 @@ def compare(options: argparse.Namespace) -> int:
     """``compare``: one network, several norms and seeds; a table, JSON files and figures."""
     started = time.perf_counter()
     from common import experiments, reports
+    from common.files import check_pictures
     from common.training import SHARED, format_time
 
     race = not options.full and options.epochs is None
     changes = _recipe_changes(options)
     folder = options.out or experiments.own_folder(options.command, options.data)
+    for picture in ("comparison.png", "curves.png"):
+        check_pictures(folder, picture, "*.json")
     histories = _compare(options, options.network, folder, race=race, **changes)
     print(reports.comparison_table(histories))
     print(f"\n{reports.conclusion(histories)}\n\nDrawing the figures …", flush=True)
@@ -591,6 +594,7 @@ def study(options: argparse.Namespace) -> int:
     """
     from common import reports
     from common.experiments import laboratory
+    from common.files import check_pictures
 
     wanted = options.studies or options.all
     if (options.again or options.show) and not wanted:
@@ -606,6 +610,9 @@ def study(options: argparse.Namespace) -> int:
         raise ValueError(f"{folder} is no folder; --out names the one that holds the results.")
     if options.again:
         return _again(options, studies, folder)
+    for one in studies:
+        for pictures in (f"{one.name}.png", f"{one.name}-[0-9].png"):
+            check_pictures(folder, pictures, f"{one.name}.jsonl")
     if options.show:
         results = [laboratory.kept(one, folder) for one in studies]
     else:

@@ -96,6 +96,20 @@ def check_target(path: Path, read: Callable[[Path], Any]) -> None:
     check_folder(path.parent)
 
 
+def check_pictures(folder: Path, pictures: str, results: str) -> None:
+    """See that no picture of somebody else's is to be replaced: each lies beside its results.
+
+    ``pictures`` and ``results`` are patterns of names. Raises ``ValueError`` where there are
+    pictures and no results.
+    """
+    there = sorted(path.name for path in folder.glob(pictures))
+    if there and not any(folder.glob(results)):
+        raise ValueError(
+            f"{folder} holds {there[0]} and none of the results that belong to it; it is left as "
+            "it is. Name another folder."
+        )
+
+
 def _refuse_other_than_a_file(path: Path) -> None:
     for is_so, kind in ((path.is_symlink, "a link"), (path.is_dir, "a folder")):
         if is_so():

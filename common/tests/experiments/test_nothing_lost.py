@@ -325,6 +325,17 @@ def test_a_table_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsy
     assert (tmp_path / name).read_text() == "somebody's"
 
 
+@pytest.mark.parametrize(
+    ("command", "name"), [(["compare"], "curves.png"), (["study", "size"], "size-1.png")]
+)
+def test_a_picture_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsys, command, name):
+    monkeypatch.setattr(runs, "fit", None)  # training would now fail
+    (tmp_path / name).write_text("somebody's")
+    assert cli.main([*command, "--quick", "--out", str(tmp_path)]) == 2
+    assert f"holds {name} and none of the results" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "somebody's"
+
+
 def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("common.experiments.course.RUNS", None)  # nothing goes there
     out = tmp_path / "new" / "mine.json"
