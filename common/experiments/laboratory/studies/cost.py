@@ -118,4 +118,5 @@ STUDY = Study(
     seconds=lambda c: 0.02 * c["batch"] * (c["size"] / 16) ** 2,
     quick={"norm": ("batch", "none"), "size": (16,), "batch": (2, 8)},
     repeatable=False,
+    repeats="rounds",
 )
