@@ -176,6 +176,14 @@ class Trainer:
                 x = x.to(self.device, non_blocking=True, memory_format=self.layout)
                 yield x, y.to(self.device, non_blocking=True)
 
+    def loaded_speed(self, workers: int, count: int) -> float:
+        """``speed`` with a ``DataLoader``, whose workers have not had time to get ahead."""
+        # Workers start anew each round: idle ones fill their queues, and those batches would come
+        # for free. For the same reason the first ones they make are not timed.
+        batches = self.loaded(workers)
+        self.speed(batches, 2 * workers + 1)
+        return self.speed(batches, count)
+
     def speed(self, batches: Iterator[tuple[torch.Tensor, torch.Tensor]], count: int) -> float:
         """Images a second over ``count`` steps, of all seeds together."""
         total = torch.zeros(2, 1, device=self.device)
@@ -253,16 +261,12 @@ def compare_ways(plan: Plan, norm: str, data: ImageData) -> dict[str, list[float
     relaid = Trainer(plan.network, norm, data, device, layout=other)
     own, fixed, fixed_relaid = trainer.own(), trainer.fixed(), relaid.fixed()
 
-    def loaded(workers: int) -> float:
-        # Workers start anew each round: idle ones fill their queues, and those batches would come
-        # for free. For the same reason the first ones they make are not timed.
-        batches = trainer.loaded(workers)
-        trainer.speed(batches, 2 * workers + 1)
-        return trainer.speed(batches, plan.batches)
-
     ways = {
         "own": lambda: trainer.speed(own, plan.batches),
-        **{f"loader {n}": functools.partial(loaded, n) for n in plan.workers},
+        **{
+            f"loader {n}": functools.partial(trainer.loaded_speed, n, plan.batches)
+            for n in plan.workers
+        },
         "fixed": lambda: trainer.speed(fixed, plan.batches),
         "other layout": lambda: relaid.speed(fixed_relaid, plan.batches),
     }

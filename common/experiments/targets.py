@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from common.data import ImageData
 
 RIVAL = "skip-48k"
-# The course's own target, and what the rival's source reached in its 20 epochs on these images.
+# The course's own target, and about what the rival reaches with its source's recipe.
 TARGETS = (TARGET, 78.35)
 
 
@@ -38,20 +38,25 @@ def measure(plan: Plan, norm: str, data: ImageData) -> dict[str, Any]:
     device = settings.pick_device(plan.device)
     ways: dict[str, Callable[[], float]] = {}
 
-    def add(name: str, network: str, recipe: Recipe, feed: Callable[[Trainer], Any]) -> None:
-        trainer = Trainer(network, norm, data, device, recipe=recipe)
-        batches = feed(trainer)
+    def add(name: str, trainer: Trainer, speed: Callable[[], float]) -> None:
+        count = len(trainer.batches) * trainer.recipe.batch_size
+        ways[name] = lambda: count / speed()
+
+    def add_own(name: str, recipe: Recipe, size: int | None = None) -> None:
+        trainer = Trainer("course", norm, data, device, recipe=recipe)
+        batches = trainer.own(size)
         trainer.speed(batches, WARM_UP)
-        count = len(data.train) // trainer.recipe.batch_size * trainer.recipe.batch_size
-        ways[name] = lambda: count / trainer.speed(batches, plan.batches)
+        add(name, trainer, partial(trainer.speed, batches, plan.batches))
 
     sizes = [RACE.size(epoch) for epoch in range(1, RACE.epochs + 1)]
     for place, size in enumerate(sizes):
-        add(f"race {place}", "course", RACE, partial(Trainer.own, size=size))
-    add("course", "course", SHARED, Trainer.own)
+        add_own(f"race {place}", RACE, size)
+    add_own("course", SHARED)
+    rival = Trainer(RIVAL, norm, data, device, recipe=SKIP.recipe)
+    rival.speed(rival.fixed(), WARM_UP)
     for workers in plan.workers:
-        feed = partial(Trainer.loaded, workers=workers)
-        add(f"source, {workers} workers", RIVAL, SKIP.recipe, feed)
+        way = partial(rival.loaded_speed, workers, plan.batches)
+        add(f"source, {workers} workers", rival, way)
     cost = in_turn(ways, plan.rounds)
     parts = [cost.pop(f"race {place}") for place in range(len(sizes))]
     shipped = {"course": course_histories(norm), "source": field_histories(RIVAL, "source")}
