@@ -38,7 +38,9 @@ def measure(
         seed,
         lambda: TinyTransformer(condition["norm"], NUMBERS + 1, LONGEST, layers=deep, pre=pre),
     ).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), condition["rate"], weight_decay=0.0)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), condition["rate"], weight_decay=0.0, fused=True
+    )
     generator, steps = torch.Generator().manual_seed(seed), 20 if data.quick else STEPS
     for step in range(steps):
         progress = step / steps
