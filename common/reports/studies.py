@@ -31,7 +31,10 @@ def study_report(kept: laboratory.Kept) -> str:
     study, done = kept.study, kept.complete_seeds()
     lines = [f"{study.name}: {study.question}", ""]
     lines += [f"{name:<8}  {words}" for name, words in study.setting.items()]
-    lines += [f"made on   {kept.images or DASH}", f"with      {'; '.join(kept.versions) or DASH}"]
+    lines += [
+        f"made on   {kept.study.dataset or kept.images or DASH}",
+        f"with      {'; '.join(kept.versions) or DASH}",
+    ]
     seeds = ", ".join(map(str, done)) or "none"
     wanted = len(study.conditions) * len(study.seeds)
     made = f"{len(kept.lines)} of {wanted} runs; {study.repeats} with every condition: {seeds}"

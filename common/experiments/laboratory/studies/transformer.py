@@ -16,7 +16,9 @@ from common.networks import TinyTransformer
 
 NORMS = ("layer", "rms", "batch", "batch-masked", "group", "none")
 NUMBERS, SHORTEST, LONGEST = 30, 6, 16
-STEPS, BATCH, WARMUP = 1_500, 64, 0.2
+# In a first look (seed 0, 8 layers) layer norm came to 82 to 88 % in 400 steps: room on both sides.
+# After 1,500 nearly all is in place with any norm, and with none.
+STEPS, BATCH, WARMUP = 400, 64, 0.2
 
 
 def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -87,8 +89,8 @@ STUDY = Study(
         "network": "transformer of width 32, 4 heads, 1 or 8 layers, norm before or after each "
         "part; 'batch' over all tokens, 'batch-masked' without padding",
         "images": "none: 6 to 16 numbers of 1 to 30, to be sorted, new ones in each step",
-        "recipe": "AdamW, one-cycle, gradients clipped at 1, 1,500 batches of 64; the better of "
-        "two rates by 1,000 sequences held out",
+        "recipe": "AdamW, one-cycle, gradients clipped at 1, 400 batches of 64; the better of two "
+        "rates by 1,000 sequences held out",
     },
     conditions=grid(norm=NORMS, place=("before", "after"), layers=(1, 8), rate=(3e-3, 1e-3)),
     measure=measure,
@@ -113,7 +115,8 @@ STUDY = Study(
             panels="layers",
         ),
     ),
-    seconds=lambda c: 20 if c["layers"] == 1 else 110,
+    seeds=(1, 2, 3, 4, 5),
+    seconds=lambda c: 5 if c["layers"] == 1 else 25,
     quick={"place": ("before",), "layers": (1,), "rate": (3e-3,)},
     tuned="rate",
     dataset="numbers to sort",
