@@ -46,8 +46,9 @@ def _in_short(claim: laboratory.Claim, verdicts: Sequence[laboratory.Verdict]) -
     words.pop(laboratory.NOT_RUN, None)
     if len(words) < 2:
         return "".join(words)
-    total = sum(words.values())
-    return ", ".join(f"{word} in {n} of {total} comparisons" for word, n in words.most_common())
+    first, *others = words.most_common()
+    told = f"{first[0]} in {first[1]} of {sum(words.values())} comparisons"
+    return ", ".join([told, *(f"{word} in {n}" for word, n in others)])
 
 
 def _page(found: Mapping[str, laboratory.Kept]) -> str:

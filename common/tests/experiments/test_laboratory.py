@@ -382,7 +382,7 @@ def test_the_first_page_counts_the_verdicts_on_what_is_heard_most(tmp_path):
     ]  # fmt: skip
     write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
     table = court_section(Results(tmp_path))
-    mixed = "holds in 2 of 3 comparisons, does not hold in 1 of 3 comparisons |"
+    mixed = "holds in 2 of 3 comparisons, does not hold in 1 |"
     assert table.count(mixed) == 2  # gradients and activations, norm by norm
     assert "computes statistics of the batch. | proven: wrong |" in table
     assert "train faster" not in table  # that study has not been run
