@@ -261,6 +261,8 @@ def _search(command: argparse.ArgumentParser) -> None:
     add("--optimiser", default="muon", help="muon (default) or sgd")
     add("--epochs", type=int, default=6, help="default: 6")
     add("--train-images", type=int, help="default: all that are not held out")
+    text = "other fields of the recipe, such as alternating=True sizes=24x8"
+    add("--change", nargs="+", default=[], metavar="NAME=VALUE", help=text)
     add(
         "--log", type=_path, help="a CSV file (default: the course's; of other data: in the folder)"
     )
@@ -517,6 +519,7 @@ def search(options: argparse.Namespace) -> None:
         train_images=options.train_images,
         seed=options.seed,
         data=options.data,
+        changes=study.parse_changes(options.change),
     )
     folder = options.out or experiments.own_folder(options.command, options.data)
     log = options.log or study.default_log(options.data, folder)

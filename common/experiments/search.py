@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.data import load_images
 from common.experiments.runs import Run, refuse_stand_in, run_all
@@ -58,6 +58,7 @@ def plan(
     train_images: int | None = None,
     seed: int = 1,
     data: str = "cifar10",
+    changes: Mapping[str, Any] | None = None,
 ) -> list[Run]:
     """Every candidate with every norm at every learning rate: the same grid for all.
 
@@ -66,12 +67,14 @@ def plan(
         learning_rates: none for the recipe's own.
         optimiser: ``muon``, the course's recipe, or ``sgd``, the recipe the search began with.
         train_images: how many of the training images that are not held out; None for all.
+        changes: other fields of the recipe, the same for all.
 
-    Raises ``ValueError`` for an unknown candidate or optimiser.
+    Raises ``ValueError`` for an unknown candidate or optimiser, or a recipe that cannot be.
     """
     if optimiser not in RECIPES:
         raise ValueError(f"Unknown optimiser {optimiser!r}; choose one of {', '.join(RECIPES)}.")
-    recipe = replace(RECIPES[optimiser], epochs=epochs, seed=seed)
+    recipe = replace(RECIPES[optimiser], epochs=epochs, seed=seed, **(changes or {}))
+    changed = "".join(f"-{words.replace(' ', '')}" for words in _changes(recipe))
     rates = list(learning_rates) or [recipe.learning_rate]
     runs = []
     for name, norm, rate in product(candidates, norms, rates):
@@ -86,12 +89,60 @@ def plan(
                 replace(recipe, learning_rate=rate),
                 data=data,
                 validation=True,
-                label=f"{optimiser}-lr{rate:g}-epochs{epochs}{images}",
+                label=f"{optimiser}-lr{rate:g}-epochs{epochs}{images}{changed}",
                 train_images=train_images,
                 builder=CANDIDATES[name].build if name in CANDIDATES else None,
             )
         )
     return runs
+
+
+def parse_changes(words: Iterable[str]) -> dict[str, Any]:
+    """Fields of the recipe from words like ``alternating=True`` and ``sizes=24x8``.
+
+    Sizes are written as they are logged, ``16x1+24x7`` for one epoch at 16 pixels and seven at 24.
+    Raises ``ValueError`` for what is no field, or one that the search has an option for.
+    """
+    own = {"optimiser", "learning_rate", "epochs", "seed"}
+    known = {field.name: field.type for field in fields(Recipe) if field.name not in own}
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in known or not value:
+            raise ValueError(f"{word!r} is no NAME=VALUE with one of {', '.join(known)}.")
+        try:
+            changes[name] = _PARSERS[known[name]](value)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{value!r} is no {name}: {known[name]} is wanted.") from error
+    return changes
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    pairs = (part.partition("x") for part in text.split("+"))
+    return tuple(size for part, _, n in pairs for size in [int(part)] * int(n or 1))
+
+
+_PARSERS = {
+    "bool": {"True": True, "False": False}.__getitem__,
+    "float": float,
+    "int": int,
+    "str": str,
+    "tuple[int, ...]": _parse_sizes,
+}
+
+
+def _changes(recipe: Recipe) -> list[str]:
+    """What the recipe has besides rate, epochs and seed that its optimiser's own has not."""
+    usual = RECIPES.get(recipe.optimiser, recipe)
+    columns = {"learning_rate", "epochs", "seed"}
+    words = []
+    for name, value in vars(recipe).items():
+        if name in columns or value == getattr(usual, name):
+            continue
+        if name == "sizes":
+            value = "+".join(f"{size}x{len(list(run))}" for size, run in groupby(value))
+        words.append(name if value is True else f"{name} {value}")
+    return words
 
 
 def perform(
@@ -163,6 +214,7 @@ def as_row(run: Run, history: History, parameters: int) -> Row:
     notes = [
         OVER_LIMIT if parameters >= LIMIT else "",
         history.failure,
+        *_changes(history.recipe),
         f"seed {history.seed}" if history.seed != 1 else "",
         history.dataset if history.dataset != LOGGED_DATASET else "",
         clock if history.epochs else "",

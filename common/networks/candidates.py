@@ -5,9 +5,11 @@ A candidate is built from one of five kinds of block, each with a function here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from common.networks.blocks import Residual, convolution
@@ -17,11 +19,16 @@ ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class Stage(NamedTuple):
-    """So many blocks of so many channels, the first of them with this stride."""
+    """So many blocks of so many channels, the first of them with this stride.
+
+    ``expansion`` and ``kernel`` are the candidate's where they are None.
+    """
 
     channels: int
     blocks: int
     stride: int = 1
+    expansion: int | None = None
+    kernel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,10 @@ class Candidate:
         kernel: height and width of the kernel that looks around, an odd number.
         activation: a key of ``ACTIVATIONS``.
         squeeze: hidden channels of a squeeze-and-excite step in each block; 0: there is none.
+        pooling: what the classifier sees of each channel: a key of ``POOLINGS``.
+        still: whether the last γ of each residual branch starts at 0, so that at the start the
+            network is only as deep as its skip connections leave it (Goyal et al., "Accurate,
+            large minibatch SGD", 2017). Only ``inverted`` blocks end in a norm.
 
     Raises ``ValueError`` naming the attribute that is out of range.
     """
@@ -48,9 +59,15 @@ class Candidate:
     kernel: int = 3
     activation: str = "silu"
     squeeze: int = 0
+    pooling: str = "average"
+    still: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (("block", BLOCKS), ("activation", ACTIVATIONS)):
+        for name, known in (
+            ("block", BLOCKS),
+            ("activation", ACTIVATIONS),
+            ("pooling", POOLINGS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"Unknown {name} {getattr(self, name)!r}; choose one of {', '.join(known)}."
@@ -66,6 +83,7 @@ class Candidate:
                 not self.squeeze or self.block not in WITHOUT_SQUEEZE,
                 f"0 with {self.block} blocks, which have no place for it",
             ),
+            ("still", not self.still or self.block == "inverted", "False but in inverted blocks"),
         ):
             if not is_fine:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {words}.")
@@ -75,8 +93,9 @@ class Candidate:
         """The network in one line; ``/2`` marks where height and width are halved."""
         full, *half = self.stem
         steps = [f"{full}", *(f"{width}/2" for width in half)]
-        for channels, blocks, stride in self.stages:
-            steps.append(f"{blocks}×{channels}" + (f"/{stride}" if stride > 1 else ""))
+        for stage in self.stages:
+            halved = f"/{stage.stride}" if stage.stride > 1 else ""
+            steps.append(f"{stage.blocks}×{stage.channels}{halved}")
         return " → ".join(steps)
 
     def build(
@@ -91,7 +110,7 @@ class CandidateNetwork(nn.Module):
 
     Attributes:
         stem, stages: as the candidate has them.
-        head: norm, activation, average over all positions and a linear layer.
+        head: norm, activation, pooling over all positions and a linear layer.
     """
 
     def __init__(
@@ -101,17 +120,20 @@ class CandidateNetwork(nn.Module):
         parts = _Parts(candidate, norm, groups)
         self.stem = parts.stem()
         channels, blocks = candidate.stem[-1], []
-        for width, count, stride in candidate.stages:
-            for i in range(count):
-                blocks.append(BLOCKS[candidate.block](parts, channels, width, 1 if i else stride))
-                channels = width
+        for stage in candidate.stages:
+            own = parts.of(stage)
+            for i in range(stage.blocks):
+                stride = 1 if i else stage.stride
+                blocks.append(BLOCKS[candidate.block](own, channels, stage.channels, stride))
+                channels = stage.channels
         self.stages = nn.Sequential(*blocks)
+        pool, seen = POOLINGS[candidate.pooling]
         self.head = nn.Sequential(
             parts.norm(channels),
             parts.activation(),
-            nn.AdaptiveAvgPool2d(1),
+            pool(),
             nn.Flatten(),
-            nn.Linear(channels, classes),
+            nn.Linear(seen * channels, classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,6 +177,13 @@ class Gate(nn.Module):
         return self.body(a) * self.activation(b)
 
 
+class MeanAndMax(nn.Module):
+    """Each channel's mean and its maximum over all positions: ``(N, C, H, W)`` to ``(N, 2C)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+
 @dataclass(frozen=True)
 class _Parts:
     """What the blocks of one candidate are put together from."""
@@ -162,6 +191,13 @@ class _Parts:
     candidate: Candidate
     norm_kind: str
     groups: int
+
+    def of(self, stage: Stage) -> _Parts:
+        own = {
+            "expansion": stage.expansion or self.candidate.expansion,
+            "kernel": stage.kernel or self.candidate.kernel,
+        }
+        return replace(self, candidate=replace(self.candidate, **own))
 
     def norm(self, channels: int) -> nn.Module:
         return make_norm(self.norm_kind, channels, self.groups)
@@ -241,7 +277,11 @@ def _inverted(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Modul
         parts.convolution(wide, outputs),
         parts.norm(outputs),
     )
-    return Residual(body) if inputs == outputs and stride == 1 else body
+    if inputs != outputs or stride > 1:
+        return body
+    if parts.candidate.still and getattr(body[-1], "weight", None) is not None:
+        nn.init.zeros_(body[-1].weight)
+    return Residual(body)
 
 
 def _one_wide_norm(parts: _Parts, inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -313,11 +353,14 @@ BLOCKS = {
     "convnext": _convnext,
     "gated": _gated,
 }
+# What makes the pooling, and how many numbers a channel it leaves.
+POOLINGS = {"average": (partial(nn.AdaptiveAvgPool2d, 1), 1), "mean-and-max": (MeanAndMax, 2)}
 WITHOUT_SQUEEZE = ("pre-activation", "gated")
 _HALF_SIZE = (Stage(24, 5), Stage(32, 2, 2))
+_LATE_HALVING = (Stage(24, 4, 2), Stage(32, 3, 2))
 CANDIDATES = {
     "pre-activation": Candidate("pre-activation", (Stage(16, 1), Stage(28, 2, 2), Stage(32, 1, 2))),
-    "inverted": Candidate("inverted", (Stage(24, 4, 2), Stage(32, 3, 2))),
+    "inverted": Candidate("inverted", _LATE_HALVING),
     "inverted-stem-16": Candidate("inverted", _HALF_SIZE, stem=(16, 24)),
     "inverted-stem-12": Candidate("inverted", _HALF_SIZE, stem=(12, 24)),
     "one-wide-norm": Candidate("one-wide-norm", _HALF_SIZE, stem=(16, 24)),
@@ -326,4 +369,14 @@ CANDIDATES = {
         "convnext", (Stage(32, 4), Stage(36, 1, 2)), stem=(16, 32), kernel=5
     ),
     "gated": Candidate("gated", _HALF_SIZE, stem=(16, 24), expansion=2, kernel=5),
+    # The second search, from the course's network and from the candidate that had led the first.
+    "inverted-mean-and-max": Candidate("inverted", _LATE_HALVING, pooling="mean-and-max"),
+    "inverted-still": Candidate("inverted", _LATE_HALVING, still=True),
+    "inverted-squeeze": Candidate(
+        "inverted", (Stage(24, 4, 2), Stage(32, 1, 2), Stage(32, 2, expansion=3)), squeeze=4
+    ),
+    "inverted-kernel-5": Candidate(
+        "inverted", (Stage(24, 4, 2), Stage(32, 1, 2), Stage(32, 2, expansion=3, kernel=5))
+    ),
+    "course-half-6": Candidate("inverted", (Stage(24, 6), Stage(32, 1, 2)), stem=(16, 24)),
 }

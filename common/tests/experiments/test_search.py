@@ -61,6 +61,32 @@ def test_what_cannot_be_searched_is_refused():
         search.plan(["course"], optimiser="lion")
 
 
+def test_other_fields_of_the_recipe_are_named_as_they_are_logged():
+    changes = search.parse_changes(["alternating=True", "sizes=16+24x3", "weight_decay=0.01"])
+    assert changes == {"alternating": True, "sizes": (16, 24, 24, 24), "weight_decay": 0.01}
+    (run,) = search.plan(["course"], epochs=6, changes=changes)
+    assert run.recipe.sizes == (16, 24, 24, 24)
+    assert run.name != search.plan(["course"], epochs=6)[0].name
+    history = History("course", "batch", 1, run.recipe, search.LOGGED_DATASET)
+    row = search.as_row(run, history, parameters=1)
+    assert row.notes == "weight_decay 0.01; alternating; sizes 16x1+24x3"
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("size=24", "no NAME=VALUE with one of .*sizes"),
+        ("sizes", "no NAME=VALUE"),
+        ("sizes=24y8", "'24y8' is no sizes"),
+        ("alternating=yes", "bool is wanted"),
+        ("epochs=3", "no NAME=VALUE"),
+    ],
+)
+def test_a_change_that_cannot_be_read_is_refused(word, says):
+    with pytest.raises(ValueError, match=says):
+        search.parse_changes([word])
+
+
 def test_a_search_ends_in_a_table_and_in_the_log_once(tmp_path, capsys, monkeypatch):
     log = tmp_path / "search.csv"
     search.add_to_log([ROW], log)

@@ -7,7 +7,7 @@ import torch
 
 from common.networks import candidates
 from common.networks.candidates import CANDIDATES, Candidate, Stage
-from common.networks.registry import count_parameters
+from common.networks.registry import build, count_parameters
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
@@ -55,6 +55,36 @@ def test_a_gate_multiplies_one_half_by_the_other():
     assert torch.equal(gate(x), x[:, :3] * x[:, 3:].relu())
 
 
+def test_the_course_s_network_is_a_candidate_too():
+    stages = (Stage(24, 4), Stage(32, 1, 2), Stage(32, 2, expansion=3))
+    mine = Candidate("inverted", stages, stem=(16, 24)).build(norm="group").state_dict()
+    course = build("course", norm="group").state_dict()
+    assert list(mine) == list(course)
+    assert [value.shape for value in mine.values()] == [value.shape for value in course.values()]
+
+
+def test_a_stage_can_have_an_expansion_and_a_kernel_of_its_own():
+    network = Candidate("inverted", (Stage(8, 1), Stage(8, 1, 1, 2, 5)), stem=(8,)).build(
+        norm="none"
+    )
+    first, second = (block.body for block in network.stages)
+    assert (first[0].out_channels, first[3].kernel_size) == (32, (3, 3))
+    assert (second[0].out_channels, second[3].kernel_size) == (16, (5, 5))
+
+
+def test_still_branches_add_nothing_until_they_have_learnt():
+    candidate = Candidate("inverted", (Stage(8, 3),), stem=(8,), still=True)
+    x = torch.randn(2, 8, 16, 16)
+    assert torch.equal(candidate.build(norm="layer").stages(x), x)
+    assert not torch.equal(replace(candidate, still=False).build(norm="layer").stages(x), x)
+    assert not torch.equal(candidate.build(norm="none").stages(x), x)  # no γ to start at 0
+
+
+def test_mean_and_maximum_are_pooled_side_by_side():
+    x = torch.tensor([[[[1.0, 5.0]], [[2.0, -4.0]]]])
+    assert candidates.MeanAndMax()(x).tolist() == [[3.0, -1.0, 5.0, 2.0]]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -66,6 +96,8 @@ def test_a_gate_multiplies_one_half_by_the_other():
         ({"expansion": 0}, "1 or more"),
         ({"squeeze": -1}, "0 or more"),
         ({"block": "gated", "squeeze": 4}, "no place"),
+        ({"pooling": "median"}, "mean-and-max"),
+        ({"block": "gated", "still": True}, "inverted blocks"),
     ],
 )
 def test_a_candidate_that_cannot_be_built_is_refused(changes, words):
