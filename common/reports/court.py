@@ -42,12 +42,15 @@ def _in_short(claim: laboratory.Claim, verdicts: Sequence[laboratory.Verdict]) -
     """One word for all comparisons, or how many of them came to which; "" if none was made."""
     if claim.proof:
         return f"proven: {claim.proven}"
-    words = Counter(v.word for v in verdicts if v.contrast.claim == claim.key)
-    words.pop(laboratory.NOT_RUN, None)
+    words = Counter(
+        v.word.removesuffix(" by this data")
+        for v in verdicts
+        if v.contrast.claim == claim.key and v.word != laboratory.NOT_RUN
+    )
     if len(words) < 2:
         return "".join(words)
     first, *others = words.most_common()
-    told = f"{first[0]} in {first[1]} of {sum(words.values())} comparisons"
+    told = f"{first[0]} in {first[1]} of {sum(words.values())}"
     return ", ".join([told, *(f"{word} in {n}" for word, n in others)])
 
 
@@ -62,15 +65,15 @@ def _page(found: Mapping[str, laboratory.Kept]) -> str:
     words = (
         "# The court: what is said about the norms, and what was measured",
         "Written by `python -m common tables` from the files in [studies](studies/); no figure "
-        "here is typed by hand. An effect is a difference of means over seeds with its 95 % "
-        "interval (Welch). *Holds*: it is above the smallest that matters: 0.5 points or epochs, "
-        "0.3 decades, 1 MB; 0 for drift, change of the gradient and correlation; −0.5 points where "
-        "a gain is to be gone. *Does not hold*: it is below. *Not decided by this data*: else. "
-        "Where a study "
-        "makes several comparisons, a verdict must also pass by Holm's correction; the interval "
-        "shown is that of one comparison alone. The rules stood before the runs, unless a row says "
-        "otherwise, in `common/experiments/laboratory/studies/`. *Proven*: by a formula or an "
-        "equality, in the test named.",
+        "here is typed by hand. An effect is a difference of means over seeds, or over what a row "
+        "names beside n, with its 95 % interval (Welch). *Holds*: it is above the smallest that "
+        "matters: 0.5 points or epochs, 0.3 decades, 1 MB; 0 for drift, change of the gradient and "
+        "correlation; −0.5 points where a gain is to be gone. *Does not hold*: it is below. *Not "
+        "decided by this data*: else. Where a study makes several comparisons, a verdict must also "
+        "pass by Holm's correction; the interval shown is that of one comparison alone. The rules "
+        "stood before all runs but the shipped ones (study `curves`), unless a row says otherwise, "
+        "in `common/experiments/laboratory/studies/`. *Proven*: by a formula or an equality, in "
+        "the test named.",
         markdown(("What is said", "Heard from", "What was measured", "Verdict", "In the lessons",
                   "Do it again"), rows),
         "## The studies",

@@ -46,6 +46,8 @@ def rows_of(
             mine = [v for v in verdicts.get(study.name, ()) if v.contrast == contrast]
             if mine and mine[0].seeds:
                 seeds = " and ".join(dict.fromkeys(map(str, mine[0].seeds)))
+                if study.repeats != "seeds":
+                    seeds += f" {study.repeats}"
                 found = mine[0].sentence, study.name, mine[0].interval, seeds
                 rows.append(Row(contrast.words, *found))
             else:

@@ -24,7 +24,7 @@ from common.visualisation import LABELS
 # Files of the course's network: what stands between norm and seed in their names, and its heading.
 COURSE_LABELS = {
     "": "One recipe for all norms",
-    "tuned": "Each norm at its own best learning rate",
+    "tuned": "Each norm at the best learning rate tried",
 }
 
 

@@ -44,7 +44,8 @@ FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
 GAP = 0.07  # inches between two pictures
 LINE = 0.155  # inches from one small line of print to the next
 CHART_COLOURS = 64  # of a chart in a notebook: no eye misses the others, and the file is smaller
-PHOTO_COLOURS = 128  # of photographs in the small picture that is there for LaTeX
+SMALL_COLOURS = 256  # of the small picture that is there for LaTeX: blended edges need more
+PHOTO_COLOURS = 128  # of photographs in that picture
 
 # Around a figure in a notebook: white paper of its own, with room to the text on a dark page.
 _FRAME = "overflow-x:auto;margin:8px 0"
@@ -106,7 +107,8 @@ class Picture(Figure):
         width, height = small.size
         sharp, fewer = image, _with_colours(small, PHOTO_COLOURS)
         if not self.photographic:
-            sharp, fewer = (_of_a_chart(size, CHART_COLOURS) for size in (image, small))
+            sharp = _of_a_chart(image, CHART_COLOURS)
+            fewer = _of_a_chart(small, SMALL_COLOURS)
         bundle = {
             "text/html": (
                 f'<div style="{_FRAME}"><img alt="{html.escape(self.alt)}" width="{width}" '

@@ -249,9 +249,8 @@ CLAIMS = (
     ),
     Claim(
         "better-generalisation",
-        "BatchNorm generalises better than the others (and, said by the same source of GroupNorm, "
-        "the other way round).",
-        AI_NOVICE,
+        "BatchNorm generalises better than the others.",
+        f"{AI_NOVICE} (of GroupNorm against BatchNorm)",
         "Compare and choose, section 4",
     ),
     Claim(
@@ -338,7 +337,7 @@ CLAIMS = (
     Claim(
         "transformers",
         "LayerNorm suits transformers better.",
-        f"{AI_NOVICE}; {PAPERS['LN']}",
+        f"{AI_NOVICE} (of sequences)",
         "Layer norm, section 6",
     ),
     Claim(
@@ -384,8 +383,8 @@ CLAIMS = (
         "BatchNorm suits CNNs because each channel extracts one feature.",
         S8,
         untestable="Neither what one feature is nor what it should bring is said: any outcome "
-        "would agree with it. That channels learn something in common within a group is measured "
-        "above.",
+        "would agree with it. Whether channels learn something in common within a group is "
+        "measured above.",
     ),
     Claim(
         "no-assumption",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -10,7 +11,7 @@ from typing import Any
 
 Condition = Mapping[str, Any]  # what is varied, such as {"norm": "batch", "gain": 0.3}
 Values = dict[str, Any]  # what a run measured: numbers, or a list of them (one a layer or epoch)
-Reduce = Callable[[Sequence[tuple[Condition, float]]], float]
+Reduce = Callable[[Sequence[tuple[Condition, Any]]], float]
 
 
 def grid(**quantities: Sequence[Any]) -> tuple[Condition, ...]:
@@ -30,6 +31,18 @@ def label(condition: Condition) -> str:
 def mean_of(found: Sequence[tuple[Condition, float]]) -> float:
     """The mean over all conditions a cell covers."""
     return fmean(value for _, value in found)
+
+
+def fall_of(found: Sequence[tuple[Condition, float]]) -> float:
+    """From the highest to the lowest of all conditions a cell covers."""
+    values = [value for _, value in found]
+    return max(values) - min(values)
+
+
+def decades_of(found: Sequence[tuple[Condition, float | list[float]]]) -> float:
+    """From the smallest to the largest of all values, or lists of them, that a cell covers."""
+    values = [x for _, value in found for x in (value if isinstance(value, list) else [value])]
+    return math.log10(max(values) / min(values))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,15 @@ import pytest
 from common import cli
 from common.experiments import laboratory
 from common.experiments.field import FIELD
-from common.experiments.laboratory.declare import Cell, Contrast, Study, grid, label
+from common.experiments.laboratory.declare import (
+    Cell,
+    Contrast,
+    Study,
+    decades_of,
+    fall_of,
+    grid,
+    label,
+)
 from common.experiments.laboratory.kept import Kept, Line
 from common.experiments.laboratory.runner import again, run_studies
 from common.experiments.laboratory.verdicts import holm, judge, per_seed
@@ -91,6 +99,13 @@ def test_the_seeds_it_would_take_would_decide_it():
     times = -(-verdict.needed // 3)
     (later,) = judge(kept(study, {"batch": batch * (times + 1), "layer": layer * (times + 1)}))
     assert (verdict.word, later.word) == ("not decided by this data", "holds")
+
+
+def test_conditions_are_reduced_to_how_far_apart_they_are():
+    found = [({"gain": 1}, 40.0), ({"gain": 2}, 10.0), ({"gain": 3}, 25.0)]
+    assert fall_of(found) == 30.0
+    assert decades_of([({}, [0.01, 1.0]), ({}, [10.0])]) == pytest.approx(3)
+    assert decades_of(found) == pytest.approx(0.60206)
 
 
 def test_several_comparisons_are_corrected_by_holm():
@@ -354,7 +369,8 @@ def test_every_claim_has_a_study_a_proof_or_a_reason():
 def test_the_court_has_every_claim_with_its_verdict(tmp_path):
     birth, folder = STUDIES["birth"], tmp_path / "common" / "results" / "studies"
     values = dict.fromkeys(("gradient_drift", "activation_drift", "gradient_growth"), 0.0)
-    lines = [Line(label(c), s, {**values, "gradient_growth": 9.0}, 1.0) for c, s in birth.runs()]
+    values |= {"gradient_growth": 9.0, "gradients": [1.0]}
+    lines = [Line(label(c), s, values, 1.0) for c, s in birth.runs()]
     write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
     page = court_page(Results(tmp_path))
     for claim in laboratory.CLAIMS:
@@ -374,16 +390,16 @@ def test_the_court_has_every_claim_with_its_verdict(tmp_path):
 def test_the_first_page_counts_the_verdicts_on_what_is_heard_most(tmp_path):
     birth, folder = STUDIES["birth"], tmp_path / "common" / "results" / "studies"
     drift = {"none": 3.0, "batch": 1.0, "group": 1.0, "layer": 9.0}
-    lines = [
-        Line(label(c), s, dict.fromkeys(
-            ("gradient_drift", "activation_drift", "gradient_growth"), drift[c["norm"]] + s / 100
-        ), 1.0)
-        for c, s in birth.runs()
-    ]  # fmt: skip
+
+    def values(decades):
+        names = ("gradient_drift", "activation_drift", "gradient_growth")
+        return {**dict.fromkeys(names, decades), "gradients": [1.0, 10**decades]}
+
+    lines = [Line(label(c), s, values(drift[c["norm"]] + s / 100), 1.0) for c, s in birth.runs()]
     write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
     table = court_section(Results(tmp_path))
-    mixed = "holds in 2 of 3 comparisons, does not hold in 1 |"
-    assert table.count(mixed) == 2  # gradients and activations, norm by norm
+    assert "exploding. | holds in 4 of 6, does not hold in 2 |" in table  # norm by norm
+    assert "too small. | holds in 2 of 3, does not hold in 1 |" in table
     assert "computes statistics of the batch. | proven: wrong |" in table
     assert "train faster" not in table  # that study has not been run
 

@@ -367,7 +367,7 @@ def test_a_norm_at_home_with_the_shared_rate_stands_in_both_tables(root):
     for run, accuracy in zip(runs, (85.0, 84.0, 83.0), strict=True):
         keep(root, run, accuracy)
     update(load_results(root))
-    shared, tuned = section(root, RESULTS, "course").split("**Each norm at its own best")
+    shared, tuned = section(root, RESULTS, "course").split("**Each norm at the best learning rate")
     assert "learning rates BatchNorm 0.04, LayerNorm 0.02" in tuned
     assert (cells(shared, "BatchNorm |")[3], cells(tuned, "BatchNorm |")[3]) == (
         "**84.00** (n = 1)",

@@ -10,7 +10,15 @@ import torch.nn.functional as F
 
 from common.data import ImageData, Normaliser
 from common.experiments.laboratory.bench import bench_images, seeded
-from common.experiments.laboratory.declare import Cell, Condition, Contrast, Plot, Study, grid
+from common.experiments.laboratory.declare import (
+    Cell,
+    Condition,
+    Contrast,
+    Plot,
+    Study,
+    decades_of,
+    grid,
+)
 from common.networks import PlainStack
 
 NORMS = ("batch", "group", "layer", "none")
@@ -55,7 +63,7 @@ def _clamp(value: float) -> float:
     return min(max(value, LEAST), MOST) if math.isfinite(value) else MOST
 
 
-def _flow(norm: str, name: str) -> Contrast:
+def _even(norm: str, name: str) -> Contrast:
     return Contrast(
         "gradient-flow",
         f"decades between the second and last layer's gradient, no norm minus {name}, 24 layers, "
@@ -66,6 +74,22 @@ def _flow(norm: str, name: str) -> Contrast:
         unit="decades",
     )
 
+
+def _bounded(norm: str, name: str) -> Contrast:
+    where = {**DEEP, "gain": (0.25, 1.0, 4.0)}
+    return Contrast(
+        "gradient-flow",
+        "decades between the smallest and the largest gradient of any layer at He's "
+        f"initialisation × ¼, × 1 and × 4, no norm minus {name}, 24 layers, no skips (a rule made "
+        "when the runs were there)",
+        Cell({**where, "norm": "none"}, "gradients", reduce=decades_of),
+        Cell({**where, "norm": norm}, "gradients", reduce=decades_of),
+        smallest=0.3,
+        unit="decades",
+    )
+
+
+NAMES = (("batch", "BN"), ("group", "GN"), ("layer", "LN"))
 
 STUDY = Study(
     name="birth",
@@ -81,7 +105,8 @@ STUDY = Study(
     ),
     measure=measure,
     contrasts=(
-        *(_flow(n, m) for n, m in (("batch", "BN"), ("group", "GN"), ("layer", "LN"))),
+        *(_even(*norm) for norm in NAMES),
+        *(_bounded(*norm) for norm in NAMES),
         *(
             Contrast(
                 "activations-held",
@@ -92,7 +117,7 @@ STUDY = Study(
                 smallest=0.3,
                 unit="decades",
             )
-            for norm, name in (("batch", "BN"), ("group", "GN"), ("layer", "LN"))
+            for norm, name in NAMES
         ),
         Contrast(
             "batch-explodes",

@@ -81,7 +81,8 @@ def _drops(first: str, second: str, claim: str, **where: Any) -> Contrast:
     kinds = f" ({where['kind']})" if where else ""
     return Contrast(
         claim,
-        f"mean drop of accuracy over the corruptions{kinds}, {short[first]} minus {short[second]}",
+        f"mean drop of accuracy over the corruptions{kinds}, one network each, "
+        f"{short[first]} minus {short[second]}",
         Cell({**where, "norm": first}, "drop"),
         Cell({**where, "norm": second}, "drop"),
     )
