@@ -44,8 +44,7 @@ FAINT = "#666666"  # secondary text; 5.7 : 1 on white, so still easy to read
 GAP = 0.07  # inches between two pictures
 LINE = 0.155  # inches from one small line of print to the next
 CHART_COLOURS = 64  # of a chart in a notebook: no eye misses the others, and the file is smaller
-SMALL_COLOURS = 256  # of the small picture that is there for LaTeX: blended edges need more
-PHOTO_COLOURS = 128  # of photographs in that picture
+SMALL_COLOURS = 256  # of the small picture that is there for LaTeX: it has blended edges
 
 # Around a figure in a notebook: white paper of its own, with room to the text on a dark page.
 _FRAME = "overflow-x:auto;margin:8px 0"
@@ -105,17 +104,14 @@ class Picture(Figure):
         image = _raster(self)
         small = image.reduce(SHARP)
         width, height = small.size
-        sharp, fewer = image, _with_colours(small, PHOTO_COLOURS)
-        if not self.photographic:
-            sharp = _of_a_chart(image, CHART_COLOURS)
-            fewer = _of_a_chart(small, SMALL_COLOURS)
+        sharp = image if self.photographic else _with_colours(image, CHART_COLOURS)
         bundle = {
             "text/html": (
                 f'<div style="{_FRAME}"><img alt="{html.escape(self.alt)}" width="{width}" '
                 f'height="{height}" style="{_FIT}" src="data:image/webp;base64,'
                 f'{_base64(sharp.convert("RGB"), "webp", lossless=True, method=4)}"></div>'
             ),
-            "image/png": _base64(fewer, "png", optimize=True),
+            "image/png": _base64(_with_colours(small, SMALL_COLOURS), "png", optimize=True),
             "text/plain": repr(self),
         }
         return bundle, {"image/png": {"alt": self.alt}}
@@ -139,7 +135,7 @@ def encode(figure: Figure, kind: str) -> bytes:
         return _printed(figure, kind)
     image = _raster(figure)
     if not getattr(figure, "photographic", True):
-        image = _with_colours(image, 256)
+        image = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return _packed(image, "png", optimize=True)
 
 
@@ -157,12 +153,9 @@ def _raster(figure: Figure) -> Image.Image:
 
 
 def _with_colours(image: Image.Image, count: int) -> Image.Image:
-    return image.quantize(count, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-
-
-def _of_a_chart(image: Image.Image, count: int) -> Image.Image:
     # By how far apart colours are, not how frequent: a scale's dark end may be a few pixels.
-    return image.quantize(count, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    widest = Image.Quantize.MAXCOVERAGE
+    return image.quantize(count, widest, kmeans=1, dither=Image.Dither.NONE)
 
 
 def _packed(image: Image.Image, kind: str, **options: Any) -> bytes:
