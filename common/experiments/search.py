@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
 from itertools import groupby, product
@@ -110,24 +110,30 @@ def parse_changes(words: Iterable[str]) -> dict[str, Any]:
         name, _, value = word.partition("=")
         if name not in known or not value:
             raise ValueError(f"{word!r} is no NAME=VALUE with one of {', '.join(known)}.")
+        parse, wanted = _PARSERS[known[name]]
         try:
-            changes[name] = _PARSERS[known[name]](value)
+            changes[name] = parse(value)
         except (KeyError, ValueError) as error:
-            raise ValueError(f"{value!r} is no {name}: {known[name]} is wanted.") from error
+            raise ValueError(f"{name}={value} cannot be read; name {wanted}.") from error
     return changes
 
 
 def _parse_sizes(text: str) -> tuple[int, ...]:
-    pairs = (part.partition("x") for part in text.split("+"))
-    return tuple(size for part, _, n in pairs for size in [int(part)] * int(n or 1))
+    sizes: tuple[int, ...] = ()
+    for part in text.split("+"):
+        size, _, epochs = part.partition("x")
+        if int(epochs or 1) < 1:
+            raise ValueError
+        sizes += (int(size),) * int(epochs or 1)
+    return sizes
 
 
-_PARSERS = {
-    "bool": {"True": True, "False": False}.__getitem__,
-    "float": float,
-    "int": int,
-    "str": str,
-    "tuple[int, ...]": _parse_sizes,
+_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "bool": ({"True": True, "False": False}.__getitem__, "True or False"),
+    "float": (float, "a number"),
+    "int": (int, "a whole number"),
+    "str": (str, "a word"),
+    "tuple[int, ...]": (_parse_sizes, "sizes and their epochs, such as 16x1+24x7"),
 }
 
 

@@ -77,8 +77,9 @@ def test_other_fields_of_the_recipe_are_named_as_they_are_logged():
     [
         ("size=24", "no NAME=VALUE with one of .*sizes"),
         ("sizes", "no NAME=VALUE"),
-        ("sizes=24y8", "'24y8' is no sizes"),
-        ("alternating=yes", "bool is wanted"),
+        ("sizes=24y8", "sizes=24y8 cannot be read; name .* 16x1"),
+        ("sizes=24x0", "sizes=24x0 cannot be read"),
+        ("alternating=yes", "True or False"),
         ("epochs=3", "no NAME=VALUE"),
     ],
 )

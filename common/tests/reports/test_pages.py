@@ -473,5 +473,5 @@ def test_the_race_s_table_counts_the_runs_past_the_target_and_those_that_diverge
     save_race(runs, root / "common" / "results" / "race.csv")
     text = race_section(load_results(root))
     assert "| BatchNorm | 70.70 ± 1.13 (n = 2) | 69.90 | 1 of 3 |" in text
-    assert "16, 24, in full" in text
+    assert f"{', '.join(map(str, RACE.sizes))}, in full" in text
     assert race_section(Results(root)) == NOTHING_YET

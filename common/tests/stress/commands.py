@@ -62,7 +62,8 @@ COMMANDS = {
     "search": Command(
         30,
         "--quick --norms --jobs --out:folder --candidates",
-        "--data --device --seed --learning-rates --optimiser --epochs --train-images --log",
+        "--data --device --seed --learning-rates --optimiser --epochs --train-images --log "
+        "--change",
     ),
     "field": Command(
         10,
@@ -166,6 +167,11 @@ class Lines:
             "--learning-rates": Values(("0.02", "0.03"), ("0", "x", "-1", "nan")),
             "--optimiser": Values(("muon", "sgd"), ("adam2", "")),
             "--train-images": Values(("40",), ("0", "-1", "x")),
+            "--change": Values(
+                ("alternating=True", "average=0.9"),
+                ("sizes=24y2", "sizes=24x0", "", "alternating", "batch_size=0", "epochs=2"),
+                ("sizes=24x1",),
+            ),
             "--batches": Values(("1",), ("0", "-1", "x")),
             "--rounds": Values(("1",), ("0", "-1", "x")),
             "--jpeg": Values(("50", "1"), ("0", "96", "-1", "x")),
