@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -46,18 +47,36 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:
         """Update every weight that has a gradient."""
         for group in self.param_groups:
+            alike = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = weight.grad.lerp(state["momentum"], group["momentum"])
-                matrix = orthogonalise(update.flatten(2 if self.stacked else 1))
-                scale = math.sqrt(max(1.0, matrix.shape[-2] / matrix.shape[-1]))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(matrix.view_as(weight), alpha=-group["lr"] * scale)
+                if weight.grad is not None:
+                    alike[weight.shape].append(weight)
+            for weights in alike.values():
+                self._step(weights, **group)
+
+    def _step(
+        self,
+        weights: list[torch.Tensor],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        **_: object,
+    ) -> None:
+        """Update weights of one shape: together, for a small matrix costs little but its calls."""
+        updates = []
+        for weight in weights:
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].lerp_(weight.grad, 1 - momentum)
+            update = weight.grad.lerp(state["momentum"], momentum)
+            updates.append(update.flatten(2 if self.stacked else 1))
+        matrices = orthogonalise(torch.stack(updates))
+        scale = math.sqrt(max(1.0, matrices.shape[-2] / matrices.shape[-1]))
+        for weight, matrix in zip(weights, matrices, strict=True):
+            weight.mul_(1 - lr * weight_decay)
+            weight.add_(matrix.view_as(weight), alpha=-lr * scale)
 
 
 def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
@@ -123,7 +142,9 @@ def make_optimisers(
         mixing = [p for p in weights if p.ndim - first == 4 and p.shape[first + 1] > 1][1:]
         chosen = {id(p) for p in mixing}
         rest = [p for p in model.parameters() if id(p) not in chosen]
-        side = torch.optim.AdamW(rest, lr=side_learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        side = torch.optim.AdamW(
+            rest, lr=side_learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        )
         if not mixing:
             return [side]
         return [Muon(mixing, learning_rate, momentum, weight_decay, stacked), side]
