@@ -378,5 +378,10 @@ CANDIDATES = {
     "inverted-kernel-5": Candidate(
         "inverted", (Stage(24, 4, 2), Stage(32, 1, 2), Stage(32, 2, expansion=3, kernel=5))
     ),
+    "inverted-kernel-5-quarter": Candidate(
+        "inverted",
+        (Stage(24, 4, 2), Stage(32, 1, 2, kernel=5), Stage(32, 2, expansion=3, kernel=5)),
+    ),
+    "inverted-kernel-5-everywhere": Candidate("inverted", _LATE_HALVING, kernel=5, expansion=3),
     "course-half-6": Candidate("inverted", (Stage(24, 6), Stage(32, 1, 2)), stem=(16, 24)),
 }
