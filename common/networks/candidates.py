@@ -358,6 +358,7 @@ POOLINGS = {"average": (partial(nn.AdaptiveAvgPool2d, 1), 1), "mean-and-max": (M
 WITHOUT_SQUEEZE = ("pre-activation", "gated")
 _HALF_SIZE = (Stage(24, 5), Stage(32, 2, 2))
 _LATE_HALVING = (Stage(24, 4, 2), Stage(32, 3, 2))
+_LARGE_KERNELS = (Stage(24, 4, 2), Stage(32, 1, 2, kernel=5), Stage(32, 2, expansion=3, kernel=5))
 CANDIDATES = {
     "pre-activation": Candidate("pre-activation", (Stage(16, 1), Stage(28, 2, 2), Stage(32, 1, 2))),
     "inverted": Candidate("inverted", _LATE_HALVING),
@@ -378,10 +379,8 @@ CANDIDATES = {
     "inverted-kernel-5": Candidate(
         "inverted", (Stage(24, 4, 2), Stage(32, 1, 2), Stage(32, 2, expansion=3, kernel=5))
     ),
-    "inverted-kernel-5-quarter": Candidate(
-        "inverted",
-        (Stage(24, 4, 2), Stage(32, 1, 2, kernel=5), Stage(32, 2, expansion=3, kernel=5)),
-    ),
+    "inverted-kernel-5-quarter": Candidate("inverted", _LARGE_KERNELS),
+    "inverted-kernel-5-pooled": Candidate("inverted", _LARGE_KERNELS, pooling="mean-and-max"),
     "inverted-kernel-5-everywhere": Candidate("inverted", _LATE_HALVING, kernel=5, expansion=3),
     "course-half-6": Candidate("inverted", (Stage(24, 6), Stage(32, 1, 2)), stem=(16, 24)),
 }
