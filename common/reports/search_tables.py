@@ -55,6 +55,7 @@ class _Grid(NamedTuple):
     """The course's network with every norm at every rate: validation accuracy in %."""
 
     epochs: str
+    changes: str  # of the recipe, besides rate and seed
     rates: list[float]
     accuracy: dict[tuple[str, float], float]  # (norm, rate) -> mean of its runs
     most: int  # runs behind a mean
@@ -64,20 +65,27 @@ class _Grid(NamedTuple):
 
 
 def _grids(rows: Sequence[dict[str, str]]) -> Iterator[_Grid]:
-    """What the log has all of: a grid for each number of epochs, optimiser and so on."""
+    """What the log has all of: a grid for each number of epochs, optimiser, change and so on."""
     same = ("epochs", "parameters", "optimiser", "train_images")
     found: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = {}
     for row in rows:
         finished = row.get("epochs_done", row["epochs"]) == row["epochs"]
         if row["name"] == "course" and finished and row.get("validation_accuracy"):
             at = row["norm"], float(row["learning_rate"])
-            runs = found.setdefault(tuple(row.get(name, "") for name in same), {})
+            changes = "; ".join(filter(_is_change, row.get("notes", "").split("; ")))
+            key = *(row.get(name, "") for name in same), changes
+            runs = found.setdefault(key, {})
             runs.setdefault(at, []).append(float(row["validation_accuracy"]))
-    for (epochs, *_), runs in found.items():
+    for (epochs, *_, changes), runs in found.items():
         rates = sorted({rate for _, rate in runs})
         if len(rates) > 1 and set(runs) == set(itertools.product(LESSONS, rates)):
             means = {at: fmean(mine) for at, mine in runs.items()}
-            yield _Grid(epochs, rates, means, max(map(len, runs.values())))
+            yield _Grid(epochs, changes, rates, means, max(map(len, runs.values())))
+
+
+def _is_change(note: str) -> bool:
+    """Whether a note of the log tells runs apart, and is not only of the seed or the clock."""
+    return not note.startswith("seed ") and "on the clock" not in note
 
 
 def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
@@ -93,7 +101,8 @@ def learning_rate_grid(rows: Sequence[dict[str, str]]) -> str:
             table.append([LABELS[norm], *cells])
         header = ["Validation %, by learning rate", *(f"{rate:g}" for rate in grid.rates)]
         text += f"{markdown(header, table, 'l' + 'r' * len(grid.rates))}\n\n"
-        text += f"The course's network, {grid.epochs} epochs, {made}. {_edges(grid)}".strip()
+        how = f"{grid.epochs} epochs{f' ({grid.changes})' if grid.changes else ''}, {made}"
+        text += f"The course's network, {how}. {_edges(grid)}".strip()
         text += "\n\n"
     return text
 
