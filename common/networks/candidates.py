@@ -382,5 +382,17 @@ CANDIDATES = {
     "inverted-kernel-5-quarter": Candidate("inverted", _LARGE_KERNELS),
     "inverted-kernel-5-pooled": Candidate("inverted", _LARGE_KERNELS, pooling="mean-and-max"),
     "inverted-kernel-5-everywhere": Candidate("inverted", _LATE_HALVING, kernel=5, expansion=3),
+    "inverted-kernel-5-everywhere-4": Candidate(
+        "inverted",
+        (Stage(24, 4, 2), Stage(32, 2, 2), Stage(32, 1, expansion=4)),
+        kernel=5,
+        expansion=3,
+    ),
+    "inverted-kernel-5-late": Candidate(
+        "inverted", (Stage(24, 3, 2), Stage(32, 4, 2)), kernel=5, expansion=3
+    ),
+    "inverted-kernel-5-40": Candidate(
+        "inverted", (Stage(24, 5, 2), Stage(40, 3, 2, expansion=2)), kernel=5, expansion=3
+    ),
     "course-half-6": Candidate("inverted", (Stage(24, 6), Stage(32, 1, 2)), stem=(16, 24)),
 }
