@@ -43,10 +43,11 @@ def search_section(results: Results, most: int = 12) -> str:
         rest = markdown(list(columns.values()), rows[most:], align)
         text += f"\n\n<details><summary>{len(rows) - most} more</summary>\n\n{rest}\n\n</details>"
     note = (
-        f"{len(rows)} configurations, one run each, trained on a part of the training images and "
-        "judged on 5,000 others; the test images played no part. Data set, where the notes name "
-        f"no other: {search.LOGGED_DATASET}. The longest runs first, then the best. Train %: "
-        "running average of the last epoch. CPU s: of one thread, beside other runs."
+        f"{len(rows)} runs, one a configuration where the notes name no second seed, trained on a "
+        "part of the training images and judged on 5,000 others; the test images played no part. "
+        f"Data set, where the notes name no other: {search.LOGGED_DATASET}. The longest runs "
+        "first, then the best. Train %: running average of the last epoch. CPU s: of one thread, "
+        "beside other runs."
     )
     return f"{text}\n\n{note}"
 

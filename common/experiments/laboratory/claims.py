@@ -250,7 +250,7 @@ CLAIMS = (
     Claim(
         "better-generalisation",
         "BatchNorm generalises better than the others.",
-        f"{AI_NOVICE} (of GroupNorm against BatchNorm)",
+        f"{AI_NOVICE} says the reverse, that GroupNorm may do so",
         "Compare and choose, section 4",
     ),
     Claim(

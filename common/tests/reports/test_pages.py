@@ -332,7 +332,7 @@ def test_the_log_of_the_search_becomes_a_table_the_best_of_the_longest_first(roo
     assert "<summary>3 more</summary>" in text
     assert cells(text, "try 14")[-2:] == ["14\\", "2"]  # the bar inside a note is escaped
     assert cells(text, "try 10")[5] == "71.00"
-    assert "15 configurations" in text
+    assert "15 runs" in text
 
 
 def test_learning_rates_tried_with_every_norm_become_a_grid_with_the_best_in_bold():
