@@ -44,6 +44,8 @@ class Candidate:
         kernel: height and width of the kernel that looks around, an odd number.
         activation: a key of ``ACTIVATIONS``.
         squeeze: hidden channels of a squeeze-and-excite step in each block; 0: there is none.
+        head: channels of a 1×1 convolution before the pooling, for the classifier to see more than
+            the blocks hand on; 0: there is none.
         pooling: what the classifier sees of each channel: a key of ``POOLINGS``.
         still: whether the last γ of each residual branch starts at 0, so that at the start the
             network is only as deep as its skip connections leave it (Goyal et al., "Accurate,
@@ -59,6 +61,7 @@ class Candidate:
     kernel: int = 3
     activation: str = "silu"
     squeeze: int = 0
+    head: int = 0
     pooling: str = "average"
     still: bool = False
 
@@ -78,6 +81,7 @@ class Candidate:
             ("expansion", self.expansion >= 1, "1 or more"),
             ("kernel", self.kernel > 0 and self.kernel % 2 == 1, "an odd number"),
             ("squeeze", self.squeeze >= 0, "0 or more"),
+            ("head", self.head >= 0, "0 or more"),
             (
                 "squeeze",
                 not self.squeeze or self.block not in WITHOUT_SQUEEZE,
@@ -110,7 +114,8 @@ class CandidateNetwork(nn.Module):
 
     Attributes:
         stem, stages: as the candidate has them.
-        head: norm, activation, pooling over all positions and a linear layer.
+        head: norm, activation, pooling over all positions and a linear layer, after a 1×1
+            convolution where the candidate has one.
     """
 
     def __init__(
@@ -128,7 +133,10 @@ class CandidateNetwork(nn.Module):
                 channels = stage.channels
         self.stages = nn.Sequential(*blocks)
         pool, seen = POOLINGS[candidate.pooling]
+        wider = [parts.convolution(channels, candidate.head)] if candidate.head else []
+        channels = candidate.head or channels
         self.head = nn.Sequential(
+            *wider,
             parts.norm(channels),
             parts.activation(),
             pool(),
@@ -393,6 +401,16 @@ CANDIDATES = {
     ),
     "inverted-kernel-5-40": Candidate(
         "inverted", (Stage(24, 5, 2), Stage(40, 3, 2, expansion=2)), kernel=5, expansion=3
+    ),
+    "inverted-kernel-5-head": Candidate(
+        "inverted",
+        (Stage(24, 4, 2), Stage(32, 1, 2, kernel=5), Stage(32, 1, kernel=5)),
+        head=160,
+    ),
+    "inverted-kernel-5-squeeze": Candidate(
+        "inverted",
+        (Stage(24, 4, 2), Stage(32, 1, 2, kernel=5), Stage(32, 1, kernel=5)),
+        squeeze=4,
     ),
     "course-half-6": Candidate("inverted", (Stage(24, 6), Stage(32, 1, 2)), stem=(16, 24)),
 }

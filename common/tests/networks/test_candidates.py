@@ -80,6 +80,14 @@ def test_still_branches_add_nothing_until_they_have_learnt():
     assert not torch.equal(candidate.build(norm="none").stages(x), x)  # no γ to start at 0
 
 
+def test_a_head_widens_what_the_classifier_sees():
+    network = Candidate("inverted", (Stage(8, 1),), stem=(8,), head=24).build(norm="group")
+    wider, norm, *_, classifier = network.head
+    assert (wider.in_channels, wider.kernel_size, wider.out_channels) == (8, (1, 1), 24)
+    assert (norm.num_channels, classifier.in_features) == (24, 24)
+    assert network(torch.randn(2, 3, 16, 16)).shape == (2, 10)
+
+
 def test_mean_and_maximum_are_pooled_side_by_side():
     x = torch.tensor([[[[1.0, 5.0]], [[2.0, -4.0]]]])
     assert candidates.MeanAndMax()(x).tolist() == [[3.0, -1.0, 5.0, 2.0]]
@@ -95,6 +103,7 @@ def test_mean_and_maximum_are_pooled_side_by_side():
         ({"stem": (8, 8, 8)}, "one width or two"),
         ({"expansion": 0}, "1 or more"),
         ({"squeeze": -1}, "0 or more"),
+        ({"head": -1}, "0 or more"),
         ({"block": "gated", "squeeze": 4}, "no place"),
         ({"pooling": "median"}, "mean-and-max"),
         ({"block": "gated", "still": True}, "inverted blocks"),
