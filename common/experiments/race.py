@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from common.settings import ROOT
 from common.training import History
 
 RACE_FILE = ROOT / "common" / "results" / "race.csv"
+# Races that differ in one of these are not seeds of the same race.
+_ALIKE = "network", "parameters", "epochs", "sizes", "batch_size", "learning_rate", "dataset"
 
 
 def race_row(history: History) -> dict[str, object]:
@@ -41,19 +44,34 @@ def check_race_file(path: Path) -> None:
 
     To be asked before anything is trained: no file but an earlier race is replaced.
     """
-
-    def read(path: Path) -> None:
-        if not path.read_text(encoding="utf-8").startswith("network,norm,seed,"):
-            raise ValueError(f"{path} holds no races.")
-
-    check_target(path, read)
+    check_target(path, _rows)
 
 
 def save_race(histories: Iterable[History], path: Path = RACE_FILE) -> Path:
-    """Write these runs, and no others, a row each; nothing of a file that was there is left."""
-    rows = [race_row(history) for history in sorted(histories, key=lambda h: (h.norm, h.seed))]
+    """Write these runs, a row each, beside those of other norms and seeds that are there.
+
+    A race with another recipe or on other images is no part of this one: its rows go, and a line
+    on stderr says so.
+    """
+    new = [{name: str(v) for name, v in race_row(history).items()} for history in histories]
+    there = _rows(path) if path.exists() else []
+    alike = [row for row in there if all(row.get(name) == new[0][name] for name in _ALIKE)]
+    if gone := len(there) - len(alike):
+        print(
+            f"{path}: {gone} races with another recipe or on other images have been replaced.",
+            file=sys.stderr,
+        )
+    rows = {(row["norm"], int(row["seed"])): row for row in [*alike, *new]}
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(new[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(rows[key] for key in sorted(rows))
     return write_atomically(path, text.getvalue())
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of races; raises ``ValueError`` for any other file."""
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith("network,norm,seed,"):
+        raise ValueError(f"{path} holds no races.")
+    return list(csv.DictReader(io.StringIO(text)))

@@ -14,6 +14,7 @@ from common import cli, experiments, reports
 from common.data.images import folder_name, load_images
 from common.data.splits import hold_out
 from common.experiments import runs, shipped
+from common.experiments.race import save_race
 from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
 from common.reports import comparison_table, conclusion
@@ -484,6 +485,32 @@ def test_the_race_is_kept_as_a_row_a_run(tmp_path, capsys):
     kept = History.load(tmp_path / "course-group-race-seed1.json")
     assert float(rows[0]["test_accuracy"]) == pytest.approx(kept.test_accuracy, abs=0.01)
     assert rows[0]["sizes"] == "16"
+
+
+def test_a_race_joins_those_of_other_seeds_and_replaces_those_of_another_recipe(tmp_path, capsys):
+    path = tmp_path / "race.csv"
+
+    def race(norm: str, seed: int, **changes) -> History:
+        history = History("course", norm, 1, replace(RACE, seed=seed, **changes), "CIFAR-10")
+        history.failure = f"seed {seed}"
+        return history
+
+    def kept() -> list[tuple[str, str, str]]:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [(row["norm"], row["seed"], row["failure"]) for row in csv.DictReader(file)]
+
+    save_race([race("layer", 2), race("batch", 10), race("batch", 9)], path)
+    save_race([race("batch", 1), race("layer", 2)], path)
+    assert kept() == [
+        ("batch", "1", "seed 1"),
+        ("batch", "9", "seed 9"),
+        ("batch", "10", "seed 10"),
+        ("layer", "2", "seed 2"),
+    ]
+    assert not capsys.readouterr().err
+    save_race([race("batch", 1, learning_rate=0.5)], path)
+    assert kept() == [("batch", "1", "seed 1")]
+    assert "4 races with another recipe" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
