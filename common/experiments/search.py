@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import partial
@@ -281,12 +282,19 @@ def add_to_log(rows: Iterable[Row], path: str | Path = LOG) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f".{path.name}.lock"), "is adding rows to the log"):
         known = load_log(path)
-        new = [row for row in dict.fromkeys(rows) if row not in known]
+        there = set(map(_apart_from_the_clock, known))
+        new = {_apart_from_the_clock(row): row for row in rows}
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(map(astuple, [*known, *new]))
+        added = [row for key, row in new.items() if key not in there]
+        writer.writerows(map(astuple, [*known, *added]))
         return write_atomically(path, text.getvalue())
+
+
+def _apart_from_the_clock(row: Row) -> Row:
+    """The row without its time: a run done again takes another."""
+    return replace(row, notes=re.sub(r"\d+ s on the clock", "", row.notes))
 
 
 def perform_and_log(

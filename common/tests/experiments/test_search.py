@@ -173,6 +173,16 @@ def test_another_file_is_not_taken_for_a_log(tmp_path):
         search.load_log(path)
 
 
+def test_a_run_that_only_took_another_time_is_no_other_run(tmp_path):
+    path = tmp_path / "search.csv"
+    runs = [
+        replace(ROW, notes=f"seed {s}; {t} s on the clock") for s, t in [(1, 9), (1, 8), (2, 9)]
+    ]
+    search.add_to_log(runs[:1], path)
+    search.add_to_log(runs[1:], path)
+    assert search.load_log(path) == [runs[0], runs[2]]
+
+
 def test_the_course_s_log_is_of_these_candidates_and_honest():
     rows = search.load_log()
     assert rows
