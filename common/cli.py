@@ -608,6 +608,10 @@ def study(options: argparse.Namespace) -> int:
         print(reports.study_list(laboratory.find_studies(options.studies)))
         return 0
     studies = laboratory.find_studies([] if options.all else options.studies)
+    if options.all and (out := [s for s in studies if not laboratory.can_run_on(s, options.data)]):
+        names = ", ".join(one.name for one in out)
+        print(f"Left out, for they are about what came of CIFAR-10: {names}.", file=sys.stderr)
+        studies = [one for one in studies if one not in out]
     folder = laboratory.folder_of(options.data, options.out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is no folder; --out names the one that holds the results.")

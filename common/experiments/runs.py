@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common import settings
-from common.data import first_images, hold_out
+from common.data import first_images, hold_out, is_cifar10
 from common.experiments.weights import load_weights, save_weights
 from common.experiments.workers import alone, end_with
 from common.files import check_folder, check_target, discard, remove_left_over
@@ -412,6 +412,19 @@ def refuse_stand_in(data: ImageData) -> None:
         raise ValueError(
             f"{data.note} Runs on other images do not belong in the course's results; for a trial "
             "name a folder of your own (--out; for a search --log)."
+        )
+
+
+def refuse_other_images(what: str, data: ImageData) -> None:
+    """Raise ``ValueError`` unless the runs that come with the course were made on such images.
+
+    In quick mode, where accuracies mean nothing, the built-in images stand in for CIFAR-10.
+    """
+    stands_in = data.quick and data.name == "shapes"
+    if not (is_cifar10(data) or stands_in):
+        raise ValueError(
+            f"{what} is read off what comes with the course, and that was made on CIFAR-10; it "
+            f"says nothing about {data.title}. Leave out --data, or this."
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from common import settings
 from common.experiments.benchmark import WARM_UP, Plan, Trainer, about, in_turn
 from common.experiments.field import SKIP
+from common.experiments.runs import refuse_other_images
 from common.experiments.shipped import course_histories, field_histories
 from common.training import RACE, SHARED, TARGET, History, Recipe
 
@@ -91,11 +92,13 @@ def seconds_to(measured: dict[str, Any], way: str, target: float) -> float | Non
 def run(norms: Sequence[str], plan: Plan) -> dict[str, Any]:
     """``measure`` for every norm, ready to be saved as JSON.
 
-    Raises ``ValueError`` for a norm, data set or device there is not.
+    Raises ``ValueError`` for a norm, data set or device there is not, and for other images than
+    CIFAR-10, on which the shipped runs say nothing.
     """
     from common.data import load_images
 
     data = load_images(plan.data)
+    refuse_other_images("How soon a target is reached", data)
     plan = plan.fitting(settings.physical_cores())
     settings.tune_process()
     return {

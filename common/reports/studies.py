@@ -32,7 +32,7 @@ def study_report(kept: laboratory.Kept) -> str:
     lines = [f"{study.name}: {study.question}", ""]
     lines += [f"{name:<8}  {words}" for name, words in study.setting.items()]
     lines += [
-        f"made on   {kept.study.dataset or kept.images or DASH}",
+        f"made on   {kept.study.dataset or kept.images.words or DASH}",
         f"with      {'; '.join(kept.versions) or DASH}",
     ]
     seeds = ", ".join(map(str, done)) or "none"
@@ -90,7 +90,7 @@ def study_figures(
                     xlabel=plot.xlabel,
                     ylabel=plot.ylabel,
                     title=plot.title,
-                    dataset=kept.study.dataset or kept.images.partition(",")[0],
+                    dataset=kept.study.dataset or kept.images.words.partition(",")[0],
                     scales=plot.scales,
                     rows=kept.study.repeats,
                     marks=marks,

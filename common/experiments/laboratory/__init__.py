@@ -9,7 +9,14 @@ speaks to it: a study, a proof, or the reason why nothing can.
 from common.experiments.laboratory.claims import CLAIMS, Claim
 from common.experiments.laboratory.declare import Cell, Plot, Study, label
 from common.experiments.laboratory.kept import Kept, Line, load
-from common.experiments.laboratory.runner import RESULTS, again, folder_of, kept, run_studies
+from common.experiments.laboratory.runner import (
+    RESULTS,
+    again,
+    can_run_on,
+    folder_of,
+    kept,
+    run_studies,
+)
 from common.experiments.laboratory.studies import STUDIES, find_studies
 from common.experiments.laboratory.verdicts import NOT_RUN, Verdict, chosen, judge, per_seed
 
@@ -26,6 +33,7 @@ __all__ = [
     "Study",
     "Verdict",
     "again",
+    "can_run_on",
     "chosen",
     "find_studies",
     "folder_of",

@@ -32,8 +32,16 @@ def bench_images(
 
     The second result are the test images. Both are made smaller by averaging squares of pixels
     where ``size``, a divisor of theirs, is given. The same images for every run and seed.
+
+    Raises ``ValueError`` for images that are too few (but in quick mode) or cannot be made so.
     """
     held = QUICK if data.quick else min(HELD_OUT, len(data.train) // 4)
+    if not data.quick and len(data.train) < held + count:
+        raise ValueError(
+            f"This study trains on {count:,} images and holds {held:,} out; {data.name} has "
+            f"{len(data.train):,} for training. Choose a study that takes fewer, or see how it "
+            "goes with --quick."
+        )
     # In an order drawn once for all: class folders come class by class.
     drawn = data.train.draw(held + min(count, QUICK if data.quick else count))
     split = replace(
@@ -49,7 +57,13 @@ def bench_images(
 
 
 def _smaller(images: ImageSet, size: int) -> ImageSet:
-    factor = images.images.shape[-1] // size
+    height, width = images.images.shape[-2:]
+    factor = width // size
+    if height != width or width != factor * size:
+        raise ValueError(
+            f"This study makes the images {size}×{size} by averaging squares of pixels, which "
+            f"{height}×{width} cannot become; resize them to {size} pixels, or a multiple of it."
+        )
     if factor == 1:
         return images
     small = F.avg_pool2d(images.images.float(), factor).round().to(torch.uint8)

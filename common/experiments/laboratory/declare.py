@@ -134,6 +134,8 @@ class Study:
             conditions its best value is taken, by the mean accuracy on held-out training images.
         dataset: what figures say it was made on, instead of the images' title.
         repeatable: whether a run done again must give the same numbers (times do not).
+        shipped: whether a run of this condition looks at what comes with the course, which was
+            made on CIFAR-10: other images, or seeds that the study does not declare, have none.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Study:
     tuned: str = ""
     dataset: str = ""
     repeatable: bool = True
+    shipped: Callable[[Condition], bool] = lambda _: False
 
     def shortened(self) -> Study:
         """The study in quick mode: some of its conditions, two seeds."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -30,20 +30,40 @@ class Line:
     seconds: float
 
 
+class Images(NamedTuple):
+    """What the images of a study are told apart by.
+
+    Attributes:
+        words: title, number and size.
+        fingerprint: ``ImageData.fingerprint``; empty in files older than it.
+    """
+
+    words: str = ""
+    fingerprint: str = ""
+
+    def others_than(self, there: Images) -> bool:
+        """Whether they differ from those of a file, as far as that tells."""
+        told = bool(there.fingerprint)
+        return self.words != there.words or (told and self.fingerprint != there.fingerprint)
+
+
 @dataclass
 class Kept:
     """The runs of a study that are there.
 
     Attributes:
-        images: what data set they were made on: title, training and test images.
+        images: what data set they were made on.
         versions: software and processors that took part.
         lines: the runs, sorted.
+        others: runs of conditions that the study, as it is run here, does not have: of full size,
+            seen from quick mode, or of an earlier version. They stay in the file.
     """
 
     study: Study
-    images: str = ""
+    images: Images = field(default_factory=Images)
     versions: list[str] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    others: list[Line] = field(default_factory=list)
 
     def done(self) -> set[tuple[str, int]]:
         """Label and seed of every run that is there."""
@@ -74,10 +94,11 @@ class Kept:
             "rule": [
                 f"{c.claim}: {c.words} > {c.smallest:g} {c.unit}" for c in self.study.contrasts
             ],
-            "images": self.images,
+            "images": self.images.words,
+            "fingerprint": self.images.fingerprint,
             "versions": self.versions,
         }
-        lines = [head, *(vars(line) for line in self.lines)]
+        lines = [head, *(vars(line) for line in [*self.lines, *self.others])]
         return "".join(json.dumps(x, ensure_ascii=False, separators=(",", ":")) + "\n"
                        for x in lines)  # fmt: skip
 
@@ -85,14 +106,14 @@ class Kept:
 def load(study: Study, path: Path) -> Kept:
     """What a file holds; nothing if there is none.
 
-    Runs of conditions that the study no longer has are left out. Raises ``ValueError`` for a file
-    of another study or setting, or for no such file at all.
+    Raises ``ValueError`` for a file of another study or setting, or for no such file at all.
     """
     if not path.exists():
         return Kept(study)
     try:
         head, *rest = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        kept = Kept(study, head["images"], list(head["versions"]))
+        images = Images(head["images"], head.get("fingerprint", ""))
+        kept = Kept(study, images, list(head["versions"]))
         lines = [Line(**values) for values in rest]
         if not all(isinstance(x.seed, int) and isinstance(x.values, dict) for x in lines):
             raise TypeError("a run without a seed, or without values")
@@ -107,10 +128,11 @@ def load(study: Study, path: Path) -> Kept:
         )
     known = {label(condition) for condition in study.conditions}
     kept.lines = [line for line in lines if line.condition in known]
+    kept.others = [line for line in lines if line.condition not in known]
     return kept
 
 
-def keep(study: Study, path: Path, line: Line, images: str, version: str) -> Kept:
+def keep(study: Study, path: Path, line: Line, images: Images, version: str) -> Kept:
     """Add one run to the file, whoever else is adding to it; returns what it holds then.
 
     Raises ``ValueError`` as ``load`` does, and if the file is of other images.
@@ -125,12 +147,12 @@ def keep(study: Study, path: Path, line: Line, images: str, version: str) -> Kep
     return kept
 
 
-def check_images(kept: Kept, path: Path, images: str) -> None:
+def check_images(kept: Kept, path: Path, images: Images) -> None:
     """Raise ``ValueError`` if a file's runs were made on other images."""
-    if kept.lines and kept.images != images:
+    if (kept.lines or kept.others) and images.others_than(kept.images):
         raise ValueError(
-            f"{path} holds runs on other images ({kept.images}; here: {images}). Name another "
-            "folder (--out), or delete the file."
+            f"{path} holds runs on other images ({kept.images.words}; here: {images.words}). Name "
+            "another folder (--out), or delete the file."
         )
 
 

@@ -16,6 +16,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 from common import settings
 from common.data import folder_name, load_images
+from common.experiments.course import own_folder
 from common.experiments.laboratory.declare import Condition, Study, label
-from common.experiments.laboratory.kept import Kept, Line, check_images, compact, keep, load
-from common.experiments.runs import refuse_stand_in
+from common.experiments.laboratory.kept import (
+    Images,
+    Kept,
+    Line,
+    check_images,
+    compact,
+    keep,
+    load,
+)
+from common.experiments.runs import refuse_other_images, refuse_stand_in
 from common.experiments.workers import end_with
 from common.files import check_folder
 from common.training import Acceleration
@@ -40,10 +50,8 @@ def folder_of(data: str | Path, out: Path | None = None) -> Path:
     """Where the results of studies on these images go: the course's own only for full CIFAR-10."""
     if out is not None:
         return out
-    if settings.quick():
-        return settings.RUNS / "study" / "quick"
-    name = folder_name(data)
-    return RESULTS if name == "cifar10" else settings.RUNS / "study" / name
+    own = settings.quick() or folder_name(data) != "cifar10"
+    return own_folder("study", data) if own else RESULTS
 
 
 def here(study: Study) -> Study:
@@ -80,17 +88,23 @@ def run_studies(
 
     Raises:
         ValueError: results of another setting or on other images; a stand-in for CIFAR-10 in the
-            course's own folder; a seed below 0 or from 2⁶³ up; ``jobs`` below 1; ``dask`` without
+            course's own folder; other images than CIFAR-10, or seeds, for a study of what comes
+            with the course; a seed below 0 or from 2⁶³ up; ``jobs`` below 1; ``dask`` without
             Dask installed.
-        OSError: a scheduler that does not answer; a folder that cannot be written to.
+        OSError: a scheduler that does not answer; a folder that cannot be written to; a process
+            that was ended from outside.
     """
     settings.check_count("jobs", jobs)
     if wrong := [seed for seed in seeds if not (isinstance(seed, int) and 0 <= seed < 2**63)]:
         raise ValueError(f"seed is {wrong[0]}; it must be a whole number from 0 to below 2⁶³.")
     # Each study and seed once, however often it was named.
     own = {study.name: here(study) for study in studies}.values()
+    call = time.time_ns()
+    images = _images(data, call)
+    for study in own:
+        if uses_shipped(study):
+            _check_shipped(study, images, seeds)
     studies = [replace(study, seeds=tuple(dict.fromkeys(seeds or study.seeds))) for study in own]
-    images = _images(data, settings.quick())
     if folder == RESULTS:
         refuse_stand_in(images)
     described = describe(images)
@@ -109,10 +123,10 @@ def run_studies(
     on_cpu = settings.pick_device(device).type == "cpu"
     jobs = max(1, min(jobs or (settings.threads() if on_cpu else 1), len(missing)))
     clock = _Clock(missing, jobs)
-    where = {"data": data, "quick": settings.quick(), "device": device, "parent": os.getpid()}
+    where = _where(data, device, call)
     for study, line, images_there, version in _performed(missing, jobs, dask, where):
         if images_there != described:
-            raise ValueError(f"A worker has other images: {images_there}; here {described}.")
+            raise ValueError(f"A worker has other images: {images_there}; here: {described}.")
         results[study.name] = keep(study, paths[study.name], line, described, version)
         say(clock.done(study, line))
     return list(results.values())
@@ -132,21 +146,57 @@ def again(
         raise ValueError(
             f"{folder} holds no run {condition} with seed {seed} of {study.name!r}; run the study."
         )
-    where = {"data": data, "quick": settings.quick(), "device": device, "parent": os.getpid()}
+    where = _where(data, device, time.time_ns())
     _, new, images, _ = _task(result.study, wanted, seed, **where)
     check_images(result, folder / f"{study.name}.jsonl", images)
     return old, new
 
 
-def describe(images: ImageData) -> str:
-    """A data set in a few words; two of the same words count as the same."""
+def describe(images: ImageData) -> Images:
+    """What a data set is told apart by."""
     size = images.train.images.shape[-1]
-    return f"{images.title}, {len(images.train):,} + {len(images.test):,} images of {size}×{size}"
+    numbers = f"{len(images.train):,} + {len(images.test):,} images of {size}×{size}"
+    return Images(f"{images.title}, {numbers}", images.fingerprint)
+
+
+def uses_shipped(study: Study) -> bool:
+    """Whether a study, as it is run here, looks at runs or weights that come with the course."""
+    return any(map(study.shipped, here(study).conditions))
+
+
+def can_run_on(study: Study, data: str | Path) -> bool:
+    """Whether a study can be run on images of this name: some look at what came of CIFAR-10's.
+
+    Raises ``ValueError`` as ``load_images`` does.
+    """
+    known = ("cifar10", "shapes") if settings.quick() else ("cifar10",)
+    return folder_name(data) in known or not uses_shipped(study)
+
+
+def _check_shipped(study: Study, images: ImageData, seeds: Sequence[int]) -> None:
+    """Raise ``ValueError`` for images or seeds that have no shipped runs."""
+    refuse_other_images(f"The study {study.name!r}", images)
+    if wrong := sorted({*seeds} - {*study.seeds}):
+        raise ValueError(
+            f"The study {study.name!r} looks at what comes with the course: "
+            f"{', '.join(map(str, study.seeds))} are all the seeds it has, and not {wrong[0]}."
+        )
+
+
+def _where(data: str, device: str | None, call: int) -> dict[str, Any]:
+    """What all runs of a call share; ``call`` is a number that no other call has."""
+    return {
+        "data": data,
+        "quick": settings.quick(),
+        "device": device,
+        "parent": os.getpid(),
+        "call": call,
+    }
 
 
 @lru_cache(maxsize=1)
-def _images(data: str, quick: bool) -> ImageData:
-    # quick is an argument for the sake of the cache alone.
+def _images(data: str, call: int) -> ImageData:
+    # The images may have changed since another call: this is an argument for the cache alone.
     return load_images(data)
 
 
@@ -159,13 +209,14 @@ def _task(
     quick: bool,
     device: str | None,
     parent: int,
-) -> tuple[Study, Line, str, str]:
+    call: int,
+) -> tuple[Study, Line, Images, str]:
     """One run, in whatever process it has come to; one that ``parent`` began ends with it."""
     end_with(parent)
     # A cluster's worker was started without it; here it says what is so already.
     os.environ["NORMS_QUICK"] = "1" if quick else "0"
     settings.tune_process(1 if settings.pick_device(device).type == "cpu" else None)
-    images = _images(data, quick)
+    images = _images(data, call)
     started = time.perf_counter()
     values = compact(study.measure(condition, seed, images, settings.pick_device(device)))
     line = Line(label(condition), seed, values, round(time.perf_counter() - started, 1))
@@ -185,13 +236,20 @@ def _performed(
     jobs: int,
     dask: str | None,
     where: dict[str, Any],
-) -> Iterator[tuple[Study, Line, str, str]]:
+) -> Iterator[tuple[Study, Line, Images, str]]:
     """The runs as they end: from processes here, or from the workers of a Dask cluster."""
     if dask is None:
         import joblib
 
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-        yield from parallel(joblib.delayed(_task)(*run, **where) for run in missing)
+        try:
+            yield from parallel(joblib.delayed(_task)(*run, **where) for run in missing)
+        except BrokenProcessPool as error:
+            raise OSError(
+                "A process that ran a study was ended from outside, perhaps for lack of memory. "
+                "The same command goes on with the runs that are missing; with --jobs 1 it takes "
+                "the least memory."
+            ) from error
         return
     try:
         from distributed import Client, as_completed

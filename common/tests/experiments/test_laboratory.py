@@ -23,7 +23,7 @@ from common.experiments.laboratory.declare import (
     grid,
     label,
 )
-from common.experiments.laboratory.kept import Kept, Line
+from common.experiments.laboratory.kept import Images, Kept, Line
 from common.experiments.laboratory.runner import again, run_studies
 from common.experiments.laboratory.verdicts import holm, judge, per_seed
 from common.experiments.shipped import course_histories
@@ -48,7 +48,7 @@ def kept(study: Study, values: dict[str, list[float]], name: str = "test") -> Ke
         for condition, row in values.items()
         for seed, value in enumerate(row, start=1)
     ]
-    return Kept(study, "images", [], lines)
+    return Kept(study, Images("images"), [], lines)
 
 
 def study_of(*contrasts: Contrast, tuned: str = "", **quantities) -> Study:
@@ -130,7 +130,7 @@ def test_a_rate_is_chosen_on_held_out_images_and_never_by_the_test_images():
         Line("batch/rate=0.1", 1, {"validation": 60, "test": 50}, 1.0),
         Line("batch/rate=1", 1, {"validation": 59, "test": 90}, 1.0),
     ]
-    result = Kept(study, "", [], lines)
+    result = Kept(study, lines=lines)
     assert per_seed(result, Cell({"norm": "batch"})) == {1: 50}
     assert per_seed(result, Cell({"norm": "batch"}, every=True)) == {1: 70}
     result.lines = lines[:1]  # a choice among half of the rates is none
@@ -346,7 +346,7 @@ def test_a_rule_is_about_conditions_that_are_run(study):
         cell.value: 1.0 for x in study.contrasts for cell in (x.first, x.second) if cell
     }
     lines = [Line(label(c), seed, values, 1.0) for c, seed in study.runs()]
-    verdicts = judge(Kept(study, "", [], lines))
+    verdicts = judge(Kept(study, lines=lines))
     assert [v.word for v in verdicts if v.word == "not run yet"] == []
     assert len(set(map(label, study.conditions))) == len(study.conditions)
     assert set(study.quick) <= set(study.conditions[0])
@@ -371,7 +371,7 @@ def test_the_court_has_every_claim_with_its_verdict(tmp_path):
     values = dict.fromkeys(("gradient_drift", "activation_drift", "gradient_growth"), 0.0)
     values |= {"gradient_growth": 9.0, "gradients": [1.0]}
     lines = [Line(label(c), s, values, 1.0) for c, s in birth.runs()]
-    write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
+    write_atomically(folder / "birth.jsonl", Kept(birth, Images("images"), [], lines).text())
     page = court_page(Results(tmp_path))
     for claim in laboratory.CLAIMS:
         assert page.count(f"| {claim.said} |") == 1
@@ -396,7 +396,7 @@ def test_the_first_page_counts_the_verdicts_on_what_is_heard_most(tmp_path):
         return {**dict.fromkeys(names, decades), "gradients": [1.0, 10**decades]}
 
     lines = [Line(label(c), s, values(drift[c["norm"]] + s / 100), 1.0) for c, s in birth.runs()]
-    write_atomically(folder / "birth.jsonl", Kept(birth, "images", [], lines).text())
+    write_atomically(folder / "birth.jsonl", Kept(birth, Images("images"), [], lines).text())
     table = court_section(Results(tmp_path))
     assert "exploding. | holds in 4 of 6, does not hold in 2 |" in table  # norm by norm
     assert "too small. | holds in 2 of 3, does not hold in 1 |" in table

@@ -25,7 +25,7 @@ from common.experiments import (
     run_all,
     summarise,
 )
-from common.experiments.laboratory.kept import keep
+from common.experiments.laboratory.kept import Images, keep
 from common.experiments.runs import Run
 from common.files import write_atomically
 from common.networks import build, summary
@@ -270,7 +270,7 @@ class Calls:
             lambda: laboratory.again(TOY, self.done().parent, "batch/size=1", 99, data="shapes"),
             lambda: laboratory.find_studies([rng.choice(["", "x", "RATE"])]),
             lambda: keep(
-                TOY, self.done(), laboratory.Line("batch/size=1", 1, {}, 0.0), "others", ""
+                TOY, self.done(), laboratory.Line("batch/size=1", 1, {}, 0.0), Images("others"), ""
             ),
         ]
         return rng.choice(cases)()

@@ -79,6 +79,7 @@ STUDY = Study(
              xlabel="epoch", ylabel="test accuracy in %", scales=("linear", "linear")),
     ),
     seeds=(1, 2, 3, 4, 5),
+    shipped=lambda _: True,
     seconds=lambda _: 0.1,
     dataset="CIFAR-10 (JPEG copy)",
 )  # fmt: skip

@@ -23,7 +23,7 @@ def measure(
     condition: Condition, seed: int, data: ImageData, device: torch.device
 ) -> dict[str, Any]:
     """Reads 12 to 24 rows while it learns; ``test`` is on such, ``all_rows`` on all 32."""
-    split, test = bench_images(data, 3_000)
+    split, test = bench_images(data, 3_000, ALL)
     size, chance = min(condition["batch"], len(split.train)), 100 / len(split.classes)
     model = seeded(
         seed, lambda: RowReader(condition["norm"], classes=len(split.classes), steps=LONGEST)

@@ -119,6 +119,7 @@ STUDY = Study(
         ),
     ),
     seeds=tuple(range(1, FIFTHS + 1)),
+    shipped=lambda _: True,
     repeats="fifths of the test images",
     seconds=lambda _: 30,
     quick={"norm": ("batch", "batch, test statistics"), "kind": ("blur",)},

@@ -122,4 +122,5 @@ STUDY = Study(
     ),
     seconds=lambda c: 1 if c["images"] == ALL else {0.5: 60, 1.0: 120, 2.0: 300}[c["width"]],
     quick={"norm": ("batch", "layer"), "width": (0.5, 2.0)},
+    shipped=lambda c: c["images"] == ALL,
 )
