@@ -30,6 +30,7 @@ CIFAR10_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
+JPEG_COPY = "CIFAR-10 (JPEG copy)"  # not the original pixels: results differ by a few points
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"),
     *(".jfif", ".jpe", ".jp2", ".j2k", ".jpx", ".apng", ".avif", ".dib", ".ico"),
@@ -80,7 +81,7 @@ def load_folder(folder: Path, few: tuple[int, int] | None = None) -> ImageData:
         raise ValueError(f"{folder / 'train'} holds one class only, {', '.join(train)}; add more.")
     name = _folder_name(folder, files)
     ignored = {split: listed[split][1] for split in SPLITS}
-    _say(name, _census(files, ignored, known=name.startswith("CIFAR-10")))
+    _say(name, _census(files, ignored, known=name == JPEG_COPY))
     if few:
         files = {split: _some(files[split], n) for split, n in zip(SPLITS, few, strict=True)}
         data = _as_data(name, files, _decode(folder, files), quick=True)
@@ -161,8 +162,7 @@ def _folder_name(folder: Path, files: dict[str, _Files]) -> str:
     if tuple(files["train"]) == CIFAR10_CLASSES and numbers == (50_000, 10_000):
         names = (name.lower() for split in SPLITS for f in files[split].values() for name, *_ in f)
         if all(name.endswith((".jpg", ".jpeg")) for name in names):
-            # Not the original pixels: results on the two differ by a few points.
-            return "CIFAR-10 (JPEG copy)"
+            return JPEG_COPY
     # A history is UTF-8; the name of a folder need not be.
     return os.fsencode(folder.resolve().name).decode(errors="backslashreplace")
 

@@ -13,10 +13,11 @@ import torch
 
 from common import settings
 from common.data import shapes
-from common.data.folders import load_folder, named_by_place
+from common.data.folders import CIFAR10_CLASSES, JPEG_COPY, load_folder, named_by_place
 from common.data.types import SPLITS, ImageData, ImageSet, image_data
 
 NAMES = ("cifar10", "shapes")
+ORIGINAL = "CIFAR-10"
 QUICK_TRAIN, QUICK_TEST = 160, 100
 _BATCHES = "cifar-10-batches-py"
 
@@ -71,6 +72,20 @@ def folder_name(name_or_path: str | Path) -> str:
     if isinstance(source, str):
         return source
     return named_by_place(source)
+
+
+def is_cifar10(data: ImageData) -> bool:
+    """Whether these are all of CIFAR-10's images, of the original or of the JPEG copy.
+
+    A part of them is not, nor are they at another size, nor a folder that is only called so.
+    """
+    if data.quick or data.name not in (ORIGINAL, JPEG_COPY) or data.classes != CIFAR10_CLASSES:
+        return False
+    return all(
+        part.images.shape == (count, 3, 32, 32)
+        and part.labels.bincount().tolist() == [count // 10] * 10
+        for part, count in ((data.train, 50_000), (data.test, 10_000))
+    )
 
 
 def _find(name_or_path: str | Path) -> str | Path:
@@ -128,7 +143,7 @@ def _batches(folder: Path) -> ImageData:
         images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
         return ImageSet(images, torch.tensor(part.targets))
 
-    return image_data("CIFAR-10", as_set(train), as_set(test), tuple(train.classes))
+    return image_data(ORIGINAL, as_set(train), as_set(test), tuple(train.classes))
 
 
 def _folder(folder: Path) -> ImageData:

@@ -1,4 +1,4 @@
-"""CIFAR-10 in miniature, for tests: the same layout, with 100 training and 20 test images."""
+"""CIFAR-10 for tests: in miniature, 100 training and 20 test images, or whole and all black."""
 
 import hashlib
 import io
@@ -6,7 +6,11 @@ import pickle
 import tarfile
 
 import numpy as np
+import torch
 from torchvision.datasets import CIFAR10
+
+from common.data import ImageData, ImageSet
+from common.data.folders import CIFAR10_CLASSES
 
 
 def md5(content):
@@ -42,3 +46,13 @@ def fake_cifar10():
         }
 
     return buffer.getvalue(), Layout
+
+
+def like_cifar10():
+    """As many images as CIFAR-10 has, of its size and classes, all black: they take no memory."""
+    black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    parts = (
+        ImageSet(black.expand(count, -1, -1, -1), torch.arange(count) % 10)
+        for count in (50_000, 10_000)
+    )
+    return ImageData("CIFAR-10", *parts, CIFAR10_CLASSES, (0.5,) * 3, (0.25,) * 3)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from common import cli
-from common.data.images import load_images
 from common.experiments import shipped
 from common.experiments.field import FIELD, PLAIN, SEEDS, SKIP, WIDE, field_runs
 from common.experiments.shipped import (
@@ -17,6 +16,7 @@ from common.experiments.shipped import (
     train_or_load,
 )
 from common.networks.registry import NETWORKS, build, count_parameters
+from common.tests.data.fake_cifar10 import like_cifar10
 from common.training.history import History
 from common.training.optimisers import cycled_momentum, learning_rate_factor, make_optimisers
 from common.training.recipes import Recipe, course_recipe
@@ -185,7 +185,7 @@ def test_every_network_of_the_field_comes_with_weights_from_the_course_s_recipe(
 
 
 def test_a_lesson_loads_the_network_whose_name_was_changed(monkeypatch, capsys):
-    data = replace(load_images("shapes"), name="CIFAR-10", quick=False)
+    data = like_cifar10()
     _, history = train_or_load("group", data, network="plain-11k")
     assert (history.network, history.norm) == ("plain-11k", "group")
     assert "Loaded the shipped run of plain-11k with group norm" in capsys.readouterr().out

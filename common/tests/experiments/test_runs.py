@@ -12,12 +12,13 @@ import torch
 
 from common import cli, experiments, reports
 from common.data.images import folder_name, load_images
-from common.data.splits import hold_out
+from common.data.splits import first_images, hold_out, small
 from common.experiments import runs, shipped
 from common.experiments.race import save_race
 from common.experiments.runs import Run, run_all
 from common.experiments.statistics import compare_means, summarise
 from common.reports import comparison_table, conclusion
+from common.tests.data.fake_cifar10 import like_cifar10
 from common.training.history import History, Score, epoch_row
 from common.training.progress import Overview
 from common.training.recipes import RACE, SHARED, Recipe
@@ -271,12 +272,40 @@ def test_a_lesson_keeps_what_it_has_trained(tmp_path, monkeypatch, capsys, quick
     assert (tmp_path / "lessons" / folder / "course-batch-seed1.json").exists()
 
 
-def test_a_folder_that_is_called_cifar_100_gets_no_network_for_cifar_10(monkeypatch):
+def first_of_all(data):
+    """One training image in the place of another, so that its class has one more."""
+    labels = data.train.labels.clone()
+    labels[1] = labels[0]
+    return replace(data, train=replace(data.train, labels=labels))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: replace(data, name="CIFAR-100"),
+        lambda data: replace(data, name="CIFAR-10-animals"),
+        lambda data: replace(data, name="CIFAR-10, my own"),
+        lambda data: replace(data, quick=True),
+        lambda data: replace(data, classes=(*data.classes[:9], "lorry")),
+        lambda data: replace(data, train=data.test, test=data.test),
+        lambda data: replace(data, test=data.train),
+        lambda data: first_images(data, 49_999),
+        first_of_all,
+        hold_out,
+        small,
+    ],
+)
+@pytest.mark.parametrize("name", ["CIFAR-10", "CIFAR-10 (JPEG copy)"])
+def test_the_shipped_network_is_for_the_whole_of_cifar10_alone(monkeypatch, capsys, change, name):
+    """A part that was held out it has seen: it would look better there than it is."""
     trained = []
     monkeypatch.setattr(shipped, "_train_and_keep", lambda norm, *_: trained.append(norm))
-    data = replace(load_images("shapes"), quick=False, name="CIFAR-100")
-    shipped.train_or_load("batch", data)
+    whole = replace(like_cifar10(), name=name)
+    shipped.train_or_load("batch", change(whole))
     assert trained == ["batch"]
+    shipped.train_or_load("batch", whole)
+    assert trained == ["batch"]
+    assert "Loaded the shipped run of course with batch norm" in capsys.readouterr().out
 
 
 @pytest.fixture
