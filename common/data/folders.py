@@ -42,8 +42,10 @@ LARGEST_MADE = 64
 HARDLY_ANY = 0.01  # standard deviation of pixels in [0, 1] below which a data set shows nothing
 _CACHE_VERSION = 2  # raise it when the same files would be decoded to other tensors
 
-# class -> (folder and file name, bytes, time changed), sorted
-_Files = dict[str, list[tuple[str, int, int]]]
+# Folder and file name, bytes, and two times: unzip and rsync set the first back to what it was
+# elsewhere, and only the system sets the second (on Windows it is when the file was made).
+_Entry = tuple[str, int, int, int]
+_Files = dict[str, list[_Entry]]  # by class, sorted
 
 
 @dataclass
@@ -223,7 +225,7 @@ def _readable(directory: Path) -> str:
     return directory.name
 
 
-def _pictures_in(directory: Path, ignored: _Ignored) -> Iterator[tuple[str, int, int]]:
+def _pictures_in(directory: Path, ignored: _Ignored) -> Iterator[_Entry]:
     with os.scandir(directory) as entries:  # a Path for each of many files would take seconds
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FILES:
@@ -234,7 +236,8 @@ def _pictures_in(directory: Path, ignored: _Ignored) -> Iterator[tuple[str, int,
                     ignored.nested[f"{directory.name}/{entry.name}"] += deeper
             elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
                 status = entry.stat()
-                yield f"{directory.name}/{entry.name}", status.st_size, status.st_mtime_ns
+                times = status.st_mtime_ns, status.st_ctime_ns
+                yield f"{directory.name}/{entry.name}", status.st_size, *times
             else:
                 ignored.other[Path(entry.name).suffix.lower()] += 1
 

@@ -202,11 +202,11 @@ def test_capital_suffixes_count(folder):
 
 def test_cifar10_as_jpegs_says_that_it_is_a_copy(tmp_path, monkeypatch):
     files = {
-        split: {name: [("1.jpg", 1, 1)] * (number // 10) for name in folders.CIFAR10_CLASSES}
+        split: {name: [("1.jpg", 1, 1, 1)] * (number // 10) for name in folders.CIFAR10_CLASSES}
         for split, number in (("train", 50_000), ("test", 10_000))
     }
     assert folders._folder_name(tmp_path / "cifar10", files) == "CIFAR-10 (JPEG copy)"
-    files["test"]["cat"][3] = ("1.png", 1, 1)
+    files["test"]["cat"][3] = ("1.png", 1, 1, 1)
     assert folders._folder_name(tmp_path / "cifar10", files) == "cifar10"
     files["test"]["cat"].pop()
     assert folders._folder_name(tmp_path / "cifar10", files) == "cifar10"
@@ -269,6 +269,14 @@ def test_a_changed_folder_is_decoded_again(folder, decoded, full_mode, change):
         after.test.images.tolist(),
     )
     assert len(list((full_mode / ".cache").glob("*.pt"))) == 1  # the old one is not kept
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no time there that only the system sets")
+def test_other_pictures_of_the_same_size_and_time_are_noticed(folder):
+    for level in (100, 200):
+        path = picture(folder / "train" / "cat" / "b.bmp", colour=(level,) * 3)
+        os.utime(path, (1, 1))  # as unzip and rsync do
+        assert (data.load_images(folder).train.images[3] == level).all()
 
 
 def test_two_folders_of_one_name_do_not_share_a_cache(folder, tmp_path, full_mode):
