@@ -36,7 +36,8 @@ def hold_out(data: ImageData, size: int = 5000, seed: int = 0) -> ImageData:
 def first_images(data: ImageData, count: int) -> ImageData:
     """The same data with the first ``count`` training images; in quick mode as many as there are.
 
-    Raises ``ValueError`` if there are not so many.
+    Of images that come class by class, as folders give them, so many are drawn at random: the first
+    would be of the first classes alone. Raises ``ValueError`` if there are not so many.
     """
     from common.data.types import ImageSet
 
@@ -45,8 +46,10 @@ def first_images(data: ImageData, count: int) -> ImageData:
         count = min(count, there)
     if not 0 < count <= there:
         raise ValueError(f"There are {there} images to train on, not {count}; choose 1 to {there}.")
-    train = ImageSet(data.train.images[:count], data.train.labels[:count])
-    return replace(data, train=train)
+    images, labels = data.train.images, data.train.labels
+    if len(labels.unique_consecutive()) == len(labels.unique()):
+        return replace(data, train=data.train.draw(count))
+    return replace(data, train=ImageSet(images[:count], labels[:count]))
 
 
 def small(data: ImageData, train: int = 3000, test: int = 1000, size: int = 16) -> ImageData:
