@@ -7,6 +7,7 @@ are asked first; the md5 sum that torchvision knows decides whether what came is
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import socket
 import tarfile
@@ -150,7 +151,8 @@ def fetch(sources: Sequence[str], target: Path, md5: str, *, patience: float = P
 
     The bytes are collected in ``target`` + ``.part``. If the connection is cut, the download goes
     on from there, now or at the next call, and from another source if need be: all of them hold
-    the same file. A file with another md5 sum is removed.
+    the same file. A file with another md5 sum is removed; what an earlier source gave of the right
+    one is not, unless a source has the whole file and it begins otherwise.
 
     ``patience`` is how long, in seconds, a server may stay silent; while looking for one that
     answers, it is the time for all of them together. Raises ``DownloadError`` with what went wrong
@@ -231,18 +233,28 @@ def _network(patience: float) -> Iterator[None]:
 
 
 def _complete(source: str, part: Path, md5: str, patience: float) -> None:
-    """Bring ``part`` to its full length and check it."""
-    resumed = part.exists()
-    size = part.stat().st_size if resumed else 0
+    """Bring ``part`` to its full length and check it.
+
+    If it does not fit, it is as long as it was, or gone if it began here.
+    """
+    size = part.stat().st_size if part.exists() else 0
     with bar(None, part.stem, initial=size, unit="B", unit_scale=True) as progress:
         while not _go_on(source, part, patience, progress):
             pass
     if check_integrity(part, md5):
         return
-    part.unlink(missing_ok=True)
-    if not resumed:
+    if not size:
+        part.unlink(missing_ok=True)
         raise _SourceError("sent another file (wrong md5 sum), which was removed")
-    _complete(source, part, md5, patience)  # the old beginning may have been at fault
+    # The beginning or this source is at fault: what it has from the first byte on will tell.
+    os.truncate(part, size)
+    afresh = part.with_suffix(".afresh")
+    try:
+        afresh.unlink(missing_ok=True)
+        _complete(source, afresh, md5, patience)
+        afresh.replace(part)
+    finally:
+        afresh.unlink(missing_ok=True)
 
 
 def _go_on(source: str, part: Path, patience: float, progress: tqdm) -> bool:
@@ -270,7 +282,7 @@ def _go_on(source: str, part: Path, patience: float, progress: tqdm) -> bool:
         raise _SourceError("the connection was cut")
     except _SourceError as problem:
         cause = problem.__cause__
-        if isinstance(cause, urllib.error.HTTPError) and cause.code == 416:
+        if have and isinstance(cause, urllib.error.HTTPError) and cause.code == 416:
             return True  # nothing lies beyond what is here; the md5 sum will tell whether it fits
         if have == before:
             raise

@@ -27,6 +27,7 @@ class Server:
         self.content = content
         self.cuts = []  # the number of bytes after which each of the next answers breaks off
         self.knows_ranges = True
+        self.gives = True  # more than its first byte
         self.status = None  # an error to answer with
         self.silent = 0.0  # seconds before it answers
         self.wanted = []  # first bytes asked for, questions whether the file is there left out
@@ -49,7 +50,7 @@ def serve():
                     return
                 first, last = wanted.split("-")
                 first = int(first) if server.knows_ranges else 0
-                if first >= len(server.content):
+                if first >= len(server.content) or not (last or server.gives):
                     self.send_error(416)
                     return
                 body = server.content[first:]
@@ -166,6 +167,31 @@ def test_after_a_wrong_file_the_next_source_starts_afresh(serve, tmp_path):
     wrong, right = serve(CONTENT[::-1]), serve(CONTENT)
     assert get(tmp_path, wrong, right).read_bytes() == CONTENT
     assert right.wanted == [0]
+
+
+@pytest.mark.parametrize("wrong", [b"<html>please log in</html>", CONTENT[::-1], CONTENT * 2])
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_a_source_with_another_file_takes_nothing_from_the_others(
+    serve, tmp_path, wrong, knows_ranges
+):
+    other, right, part = serve(wrong), serve(CONTENT), tmp_path / "file.bin.part"
+    other.knows_ranges = knows_ranges
+    part.write_bytes(CONTENT[:77_777])
+    with pytest.raises(DownloadError, match=r"sent another file .*0\.1 MB of it are here"):
+        get(tmp_path, other)
+    assert part.read_bytes() == CONTENT[:77_777]
+    assert get(tmp_path, other, right).read_bytes() == CONTENT
+    assert right.wanted == [77_777]
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_a_source_that_gives_its_first_byte_alone_is_named(serve, tmp_path):
+    server, part = serve(CONTENT), tmp_path / "file.bin.part"
+    server.gives = False
+    part.write_bytes(CONTENT[:77_777])
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:\d+: HTTP 416"):
+        get(tmp_path, server)
+    assert part.read_bytes() == CONTENT[:77_777]
 
 
 @pytest.mark.parametrize("leftover", [b"something else", CONTENT + b"and more", CONTENT[::-1]])
