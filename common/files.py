@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 
 
 def write_atomically(path: str | Path, text: str) -> Path:
@@ -123,17 +130,34 @@ def locked(path: Path, doing: str) -> Iterator[None]:
     """One process at a time in this block; one that has to wait says for what.
 
     ``path`` is the lock's file, ``doing`` what the other process may be at, as in "is decoding
-    pets". Raises ``OSError`` or ``NotImplementedError`` where nothing can be locked.
+    pets". A disk without locks, as some in networks are, lets everyone in, with a warning. Raises
+    ``OSError`` where nothing can be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        print(f"Waiting for another process that {doing} ({path}) …", file=sys.stderr, flush=True)
-        lock.acquire()
+        _wait_for(lock, doing)
+    except (OSError, NotImplementedError) as error:  # the latter of filelock itself
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        warnings.warn(
+            f"{path.parent} is on a disk without locks: start no second command that writes there "
+            "while one is at work.",
+            stacklevel=3,
+        )
     try:
         yield
     finally:
-        lock.release()
+        lock.release()  # does nothing where there is no lock
+
+
+def _wait_for(lock: BaseFileLock, doing: str) -> None:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        text = f"Waiting for another process that {doing} ({lock.lock_file}) …"
+        print(text, file=sys.stderr, flush=True)
+        lock.acquire()

@@ -94,7 +94,7 @@ def download_cifar10(
                         raise DownloadError(" ".join([*wrong, str(problem)])) from problem
                     _unpack(archive, folder, layout)
                     archive.unlink()
-    except (OSError, NotImplementedError) as problem:
+    except OSError as problem:
         raise DownloadError(
             f"{folder} cannot be written to ({problem}). Free some space (CIFAR-10 needs 360 MB "
             "while it is unpacked), or set NORMS_DATA to another folder."

@@ -372,7 +372,7 @@ def _cache(folder: Path, key: str) -> Iterator[tuple[dict | None, Callable[[dict
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(path.with_suffix(".lock"), f"is decoding {folder}"))
             keep = functools.partial(_write_cache, path, key)
-        except (OSError, NotImplementedError) as problem:  # read-only, or a disk without locks
+        except OSError as problem:  # read-only
             keep = functools.partial(_warn_unkept, path, str(problem))
         yield _read_cache(path, key), keep
 

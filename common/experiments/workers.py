@@ -41,13 +41,12 @@ def end_with(parent: int) -> None:
 def alone(files: Sequence[Path]) -> Iterator[None]:
     """Keep other processes from making the same files; waits, and says so, while one does.
 
-    Where nothing can be locked (some network disks) it lets everyone in.
+    Where nothing can be locked (some network disks) it lets everyone in, as ``locked`` does.
     """
     locks = [path.with_name(f".{path.name}.lock") for path in sorted(files)]
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(NotImplementedError):
-            for lock in locks:
-                stack.enter_context(locked(lock, f"is training {lock.name[1:].split('.json')[0]}"))
+        for lock in locks:
+            stack.enter_context(locked(lock, f"is training {lock.name[1:].split('.json')[0]}"))
         try:
             yield
         finally:

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from common.experiments.laboratory.declare import Study, Values, label
-from common.files import write_atomically
+from common.files import locked, write_atomically
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def keep(study: Study, path: Path, line: Line, images: Images, version: str) -> 
     Raises ``ValueError`` as ``load`` does, and if the file is of other images.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with locked(path.with_name(f".{path.name}.lock"), "is adding a run to the file"):
         kept = load(study, path)
         check_images(kept, path, images)
         kept.images, kept.versions = images, sorted({*kept.versions, version})

@@ -1,5 +1,6 @@
 """Results of other images, weights of another task, files of somebody else: said and refused."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -18,10 +19,13 @@ from safetensors.torch import load_file, save_file
 from common import cli, experiments, files, settings
 from common.data import load_images
 from common.experiments import runs, shipped, weights
+from common.experiments.laboratory.declare import label
+from common.experiments.laboratory.kept import Line, keep, load
 from common.experiments.runs import Run, run_all
 from common.experiments.workers import end_with
 from common.settings import LESSONS, ROOT
 from common.tests.data.test_images import picture
+from common.tests.experiments.toy_study import TOY
 from common.training import Recipe, fit, seeded_model
 from common.training.history import History, Interrupted
 from common.training.state import TrainingState
@@ -445,6 +449,33 @@ def test_a_run_that_another_process_is_at_is_waited_for(trained, tmp_path, monke
     said = capsys.readouterr().err
     assert "Waiting for another process that is training course-batch-seed1 (" in said
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [OSError(errno.ENOLCK, "No locks"), OSError(errno.EOPNOTSUPP, ""), NotImplementedError],
+)
+def test_a_disk_without_locks_stops_nothing(copy, tmp_path, monkeypatch, problem):
+    def refuse(*_, **__):
+        raise problem
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.warns(UserWarning, match=f"{tmp_path} is on a disk without locks"):
+        (history,) = run_all([replace(RUN, recipe=replace(RECIPE, seed=2))], copy, jobs=1)
+    assert history.finished
+    line = Line(label(TOY.conditions[0]), 1, {"test": 1.0}, 1.0)
+    with pytest.warns(UserWarning, match="without locks"):
+        keep(TOY, tmp_path / "toy.jsonl", line, "images", "1")
+    assert load(TOY, tmp_path / "toy.jsonl").lines == [line]
+
+
+def test_a_lock_that_may_not_be_written_is_said(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(PermissionError), files.locked(tmp_path / "lock", "is at it"):
+        pytest.fail("it was let in")
 
 
 # ---- poor sentences --------------------------------------------------------------------------
