@@ -6,7 +6,7 @@ the command line and a test make it in the same place:
 ``NORMS_QUICK``    1: tiny data and one or two epochs; 0: never quick (default: quick under pytest)
 ``NORMS_DATA``     folder that holds the data sets; a relative one is sought in the course's own
                    folder (default: ``data``)
-``NORMS_RUNS``     folder for what is trained (default: ``runs`` in the course's own folder)
+``NORMS_RUNS``     folder for what is trained; a relative one likewise (default: ``runs``)
 ``NORMS_DEVICE``   ``cpu``, ``cuda``, ``cuda:1``, ``mps`` (default: the fastest one present)
 ``NORMS_THREADS``  upper limit on the CPU threads of one process (default: the physical cores)
 ``NORMS_COMPILE``  1: training steps go through ``torch.compile`` (default: 0)
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = {"batch": "Batch-Norm", "group": "Group-Norm", "layer": "Layer-Norm"}
-# What the reader trains; git-ignored.
-RUNS = Path(os.environ.get("NORMS_RUNS") or ROOT / "runs").absolute()
 
 
 def quick() -> bool:
@@ -70,6 +68,10 @@ def with_home(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{path}: there is no such user here; write the path out.") from error
+
+
+# What the reader trains; git-ignored. A relative one is sought as that of the data is.
+RUNS = ROOT / with_home(os.environ.get("NORMS_RUNS") or "runs")
 
 
 def pick_device(name: str | None = None) -> torch.device:

@@ -2,15 +2,19 @@
 
 import csv
 import math
+import os
 import pickle
 import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from common import cli, experiments, reports
+from common import cli, experiments, reports, settings
 from common.data.images import folder_name, load_images
 from common.data.splits import first_images, hold_out, small
 from common.experiments import runs, shipped
@@ -255,6 +259,23 @@ def test_data_sets_of_one_name_have_folders_of_their_own(tmp_path):
     assert folder_name("CIFAR-10") == "cifar10"
     with pytest.raises(ValueError, match="no data set or folder 'nowhere'"):
         folder_name("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("value", "folder"),
+    [
+        ("my runs", settings.ROOT / "my runs"),
+        ("~/my runs", Path("~/my runs").expanduser()),
+        ("", settings.ROOT / "runs"),
+    ],
+)
+def test_the_folder_for_runs_is_the_same_from_everywhere(tmp_path, value, folder):
+    environment = os.environ | {"NORMS_RUNS": value, "PYTHONPATH": str(settings.ROOT)}
+    command = [sys.executable, "-c", "from common.settings import RUNS; print(RUNS)"]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == str(folder)
 
 
 @pytest.mark.parametrize(("quick", "folder"), [(False, "shapes"), (True, "shapes-quick-mode")])
