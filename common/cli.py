@@ -362,13 +362,13 @@ def compare(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     from common import experiments, reports
     from common.files import check_pictures
-    from common.training import SHARED, format_time
+    from common.training import SHARED, History, format_time
 
     race = not options.full and options.epochs is None
     changes = _recipe_changes(options)
     folder = options.out or experiments.own_folder(options.command, options.data)
     for picture in ("comparison.png", "curves.png"):
-        check_pictures(folder, picture, "*.json")
+        check_pictures(folder, picture, "*.json", History.load)
     histories = _compare(options, options.network, folder, race=race, **changes)
     print(reports.comparison_table(histories))
     print(f"\n{reports.conclusion(histories)}\n\nDrawing the figures …", flush=True)

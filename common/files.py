@@ -103,18 +103,28 @@ def check_target(path: Path, read: Callable[[Path], Any]) -> None:
     check_folder(path.parent)
 
 
-def check_pictures(folder: Path, pictures: str, results: str) -> None:
+def check_pictures(
+    folder: Path, pictures: str, results: str, read: Callable[[Path], Any] = Path.stat
+) -> None:
     """See that no picture of somebody else's is to be replaced: each lies beside its results.
 
-    ``pictures`` and ``results`` are patterns of names. Raises ``ValueError`` where there are
-    pictures and no results.
+    ``pictures`` and ``results`` are patterns of names; a result is what ``read`` can read. Raises
+    ``ValueError`` where there are pictures and no results.
     """
     there = sorted(path.name for path in folder.glob(pictures))
-    if there and not any(folder.glob(results)):
+    if there and not any(_can_be_read(path, read) for path in folder.glob(results)):
         raise ValueError(
             f"{folder} holds {there[0]} and none of the results that belong to it; it is left as "
             "it is. Name another folder."
         )
+
+
+def _can_be_read(path: Path, read: Callable[[Path], Any]) -> bool:
+    try:
+        read(path)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _refuse_other_than_a_file(path: Path) -> None:

@@ -335,9 +335,17 @@ def test_a_table_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsy
 def test_a_picture_of_somebody_else_s_is_not_replaced(tmp_path, monkeypatch, capsys, command, name):
     monkeypatch.setattr(runs, "fit", None)  # training would now fail
     (tmp_path / name).write_text("somebody's")
+    (tmp_path / "settings.json").write_text("{}")  # no history
+    (tmp_path / "folder.json").mkdir()
     assert cli.main([*command, "--quick", "--out", str(tmp_path)]) == 2
     assert f"holds {name} and none of the results" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "somebody's"
+
+
+def test_a_picture_beside_a_history_is_replaced(copy):
+    (copy / "curves.png").touch()
+    (copy / "settings.json").write_text("{}")
+    files.check_pictures(copy, "curves.png", "*.json", History.load)
 
 
 def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch, capsys):
