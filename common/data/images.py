@@ -44,6 +44,8 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     the two layouts, and for pictures that cannot be used, naming the file.
     """
     source = _find(name_or_path)
+    if source in NAMES:
+        _say_what_is_hidden(str(name_or_path))
     if settings.quick() and isinstance(source, Path) and not _layout(source):
         return load_folder(source, few=(QUICK_TRAIN, QUICK_TEST))
     if settings.quick():
@@ -105,6 +107,17 @@ def _find(name_or_path: str | Path) -> str | Path:
         "A folder of your own needs train/<class>/ and test/<class>/ with picture files; give its "
         f"path, or its name if it lies in {settings.data_folder()}."
     )
+
+
+def _say_what_is_hidden(name: str) -> None:
+    """Say on stderr that a folder of pictures is called as the built-in data set that is meant."""
+    folder = Path(name)
+    used = settings.data_folder() / "cifar10"  # what the name stands for, seen from the data folder
+    if all((folder / split).is_dir() for split in SPLITS) and folder.resolve() != used.resolve():
+        print(
+            f"{name} is a data set of the course; for the folder of that name here, give ./{name}",
+            file=sys.stderr,
+        )
 
 
 def _shapes(train: int = 10_000, test: int = 2_000, **more) -> ImageData:

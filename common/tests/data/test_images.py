@@ -493,6 +493,31 @@ def test_a_data_folder_that_cannot_be_written_falls_back_too(full_mode, few_shap
     assert "NORMS_DATA" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["shapes", "cifar10", "CIFAR-10"])
+def test_a_folder_that_a_name_hides_is_said(folder, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setenv("NORMS_QUICK", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert data.load_images(name).name == "shapes"
+    assert capsys.readouterr().err == ""  # it holds no pictures
+    (tmp_path / name).rmdir()
+    folder.rename(tmp_path / name)
+    assert data.load_images(name).name == "shapes"
+    assert capsys.readouterr().err == (
+        f"{name} is a data set of the course; for the folder of that name here, give ./{name}\n"
+    )
+    assert data.load_images(f"./{name}").name == name
+    assert "give ./" not in capsys.readouterr().err
+
+
+def test_the_folder_that_a_name_stands_for_is_not_hidden(folder, full_mode, monkeypatch, capsys):
+    full_mode.mkdir()
+    folder.rename(full_mode / "cifar10")
+    monkeypatch.chdir(full_mode)
+    assert data.load_images("cifar10").classes == ("cat", "dog")
+    assert "give ./" not in capsys.readouterr().err
+
+
 # ---- shapes and quick mode -------------------------------------------------------------------
 
 
