@@ -58,13 +58,6 @@ def load_images(name_or_path: str | Path = "cifar10") -> ImageData:
     return _folder(source)
 
 
-def is_cifar10(data: ImageData) -> bool:
-    """Whether these are all the images of CIFAR-10, of the original or of the copy as JPEG."""
-    sizes = [tuple(part.images.shape) for part in (data.train, data.test)]
-    named = data.name in ("CIFAR-10", "CIFAR-10 (JPEG copy)")
-    return named and sizes == [(50_000, 3, 32, 32), (10_000, 3, 32, 32)]
-
-
 def folder_name(name_or_path: str | Path) -> str:
     """What to call a folder of runs on these images: different for any two data sets.
 
