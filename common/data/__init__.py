@@ -8,11 +8,12 @@ cuts batches, and ``compression.py`` stores images as JPEG once more.
 
 from common.data.batches import Batches, Normaliser, resized
 from common.data.compression import check_quality, compress, describe
-from common.data.images import folder_name, is_cifar10, load_images
+from common.data.images import CIFAR10_NAMES, folder_name, is_cifar10, load_images
 from common.data.splits import first_images, hold_out, small
 from common.data.types import ImageData, ImageSet, channel_statistics
 
 __all__ = [
+    "CIFAR10_NAMES",
     "Batches",
     "ImageData",
     "ImageSet",

@@ -18,6 +18,7 @@ from common.data.types import SPLITS, ImageData, ImageSet, image_data
 
 NAMES = ("cifar10", "shapes")
 ORIGINAL = "CIFAR-10"
+CIFAR10_NAMES = (ORIGINAL, JPEG_COPY)
 QUICK_TRAIN, QUICK_TEST = 160, 100
 _BATCHES = "cifar-10-batches-py"
 
@@ -74,7 +75,7 @@ def is_cifar10(data: ImageData) -> bool:
 
     A part of them is not, nor are they at another size, nor a folder that is only called so.
     """
-    if data.quick or data.name not in (ORIGINAL, JPEG_COPY) or data.classes != CIFAR10_CLASSES:
+    if data.quick or data.name not in CIFAR10_NAMES or data.classes != CIFAR10_CLASSES:
         return False
     return all(
         part.images.shape == (count, 3, 32, 32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from common.data import CIFAR10_NAMES
 from common.experiments import compare_means, summarise
 from common.reports.cells import signed
 from common.training import TARGET, History
@@ -54,7 +55,7 @@ def conclusion(histories: Sequence[History]) -> str:
         accuracies.setdefault(LABELS.get(history.norm, history.norm), []).append(
             history.test_accuracy
         )
-    lines = [_target(histories)] if histories[0].dataset.startswith("CIFAR-10") else []
+    lines = [_target(histories)] if histories[0].dataset in CIFAR10_NAMES else []
     if len(accuracies) > 1 and min(map(len, accuracies.values())) == 1:
         lines.append(
             "One run says nothing about a difference between norms: a run of another seed differs\n"

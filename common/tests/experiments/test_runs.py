@@ -520,6 +520,8 @@ def test_the_conclusion_says_what_the_runs_can_tell():
     assert (
         conclusion(with_accuracies("batch", 71)) == "1 of 1 runs are past 70 % of the test images."
     )
+    own = [replace(run, dataset="CIFAR-10-animals") for run in with_accuracies("batch", 71)]
+    assert conclusion(own) == ""  # the target is of CIFAR-10
 
 
 def test_the_race_is_kept_as_a_row_a_run(tmp_path, capsys):

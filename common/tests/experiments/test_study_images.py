@@ -34,8 +34,9 @@ def brightness(condition, seed, data, device):
 
 
 @pytest.fixture
-def pets(tmp_path):
+def pets(tmp_path, monkeypatch):
     """A folder of pictures, and what makes all of them as bright as is asked."""
+    monkeypatch.setenv("NORMS_DATA", str(tmp_path / "data"))  # where they are kept decoded
     folder = tmp_path / "pets"
 
     def paint(level: int) -> None:
