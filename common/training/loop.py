@@ -275,13 +275,13 @@ def one_epoch(
     if reason := divergence(loss, epoch, run.recipe):
         history.failure = reason
         raise Diverged(history)
-    seconds = time.perf_counter() - started
-    run.end_epoch(loss)
+    seconds, rate = time.perf_counter() - started, run.learning_rate()
+    run.end_epoch(loss)  # which may lower the rate for the next one
     watcher.testing(epoch)
     images = _test_images(data, run.recipe, history.brief)[epoch - 1]
     test = evaluate(run.evaluated(), images, data, device=device, size=size, watch=watcher.tested)
     train = Score(loss, 100 * accuracy)
-    history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))
+    history.epochs.append(epoch_row(epoch, rate, train, test, seconds))
 
 
 def divergence(loss: float, epoch: int, recipe: Recipe) -> str:

@@ -133,6 +133,22 @@ def test_the_callers_random_state_is_left_alone(data):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize("schedule", ["plateau", "one-cycle"])
+def test_an_epoch_s_learning_rate_is_that_of_its_last_step(data, monkeypatch, schedule):
+    rates, step, end = [], loop.TrainingState.step, loop.TrainingState.end_epoch
+
+    def watched(run, x, y):
+        found = step(run, x, y)
+        rates.append(run.learning_rate())
+        return found
+
+    monkeypatch.setattr(loop.TrainingState, "step", watched)
+    monkeypatch.setattr(loop.TrainingState, "end_epoch", lambda run, _: end(run, 1.0))  # no better
+    recipe = replace(RECIPE, schedule=schedule, patience=0)
+    history = fit(seeded_model("course", "batch", data, 1), data, recipe, progress="none")
+    assert history.column("learning_rate") == rates[2::3]
+
+
 def test_a_loss_that_is_no_number_stops_the_run(data):
     model = seeded_model("course", "none", data, seed=1)
     with pytest.raises(Diverged, match="learning rate") as caught:
