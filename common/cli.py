@@ -505,7 +505,7 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"test loss      {score.loss:.4f}")
 
 
-def search(options: argparse.Namespace) -> None:
+def search(options: argparse.Namespace) -> int:
     """``search``: short runs of candidate networks; a table and rows in the log."""
     from common import experiments
     from common.experiments import search as study
@@ -526,6 +526,7 @@ def search(options: argparse.Namespace) -> None:
     rows = study.perform_and_log(runs, folder, log, jobs=options.jobs, device=options.device)
     print(study.table(rows))
     print(f"\nHistories: {folder}\nLog: {log}")
+    return int(all(row.epochs_done < row.epochs for row in rows))
 
 
 def field(options: argparse.Namespace) -> int:

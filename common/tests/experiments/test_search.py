@@ -112,6 +112,15 @@ def test_a_search_ends_in_a_table_and_in_the_log_once(tmp_path, capsys, monkeypa
     assert log.read_bytes() == kept
 
 
+@pytest.mark.parametrize(("rates", "status"), [(["1e20"], 1), (["1e20", "0.01"], 0)])
+def test_a_search_of_which_nothing_is_left_ends_with_1(tmp_path, capsys, rates, status):
+    command = ["search", "--candidates", "course", "--norms", "none", "--epochs", "1"]
+    command += ["--train-images", "32", "--jobs", "1", "--out", str(tmp_path), "--change"]
+    command += ["batch_size=16", "--learning-rates", *rates]
+    assert cli.main(command) == status
+    assert "loss became nan in epoch 1" in capsys.readouterr().out
+
+
 def test_a_candidate_starts_from_its_seed(tmp_path, monkeypatch):
     started = []
 
