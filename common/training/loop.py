@@ -107,7 +107,7 @@ def fit(
             nothing learns; a batch size above the number of images; smaller images for a network
             that takes one size only; an unknown ``progress``; a checkpoint of another run, or
             damaged.
-        Diverged: the loss became infinite or not a number.
+        Diverged: the training or the test loss became infinite or not a number.
         Interrupted: somebody stopped it; the message says what is kept.
     """
     data.check()
@@ -260,7 +260,7 @@ def one_epoch(
 ) -> None:
     """Train for one epoch, then evaluate on the test images: a row more in the history.
 
-    Raises ``Diverged`` if the loss is no number any more.
+    Raises ``Diverged`` if either loss is no number any more.
     """
     started, epoch = time.perf_counter(), len(history.epochs) + 1
     size, device = run.recipe.size(epoch), batches.device
@@ -272,23 +272,29 @@ def one_epoch(
         total += run.step(x, y)
         watcher.step_done(total)
     loss, accuracy = (total / (len(batches) * batches.batch_size)).tolist()
-    if reason := divergence(loss, epoch, run.recipe):
-        history.failure = reason
-        raise Diverged(history)
+    _stop_if_diverged(history, "training", loss)
     seconds, rate = time.perf_counter() - started, run.learning_rate()
     run.end_epoch(loss)  # which may lower the rate for the next one
     watcher.testing(epoch)
     images = _test_images(data, run.recipe, history.brief)[epoch - 1]
     test = evaluate(run.evaluated(), images, data, device=device, size=size, watch=watcher.tested)
+    # The last update of an epoch shows in no training loss of its own.
+    _stop_if_diverged(history, "test", test.loss)
     train = Score(loss, 100 * accuracy)
     history.epochs.append(epoch_row(epoch, rate, train, test, seconds))
 
 
-def divergence(loss: float, epoch: int, recipe: Recipe) -> str:
-    """Why a run has to end at this training loss, and what may help; empty if it need not."""
+def _stop_if_diverged(history: History, which: str, loss: float) -> None:
+    history.failure = divergence(which, loss, len(history.epochs) + 1, history.recipe)
+    if history.failure:
+        raise Diverged(history)
+
+
+def divergence(which: str, loss: float, epoch: int, recipe: Recipe) -> str:
+    """Why a run has to end at this loss, "training" or "test"; empty if it need not."""
     if math.isfinite(loss):
         return ""
     return (
-        f"The training loss became {loss} in epoch {epoch}. The learning rate "
+        f"The {which} loss became {loss} in epoch {epoch}. The learning rate "
         f"({recipe.learning_rate:g}) is probably too high: try a tenth of it."
     )

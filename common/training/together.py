@@ -219,8 +219,11 @@ def _one_epoch(
     seconds = (time.perf_counter() - started) / len(models)
     run.evaluated().share_out(models)
     for model, history, (loss, accuracy) in zip(models, histories, means, strict=True):
-        history.failure = history.failure or divergence(loss, epoch, history.recipe)
+        history.failure = history.failure or divergence("training", loss, epoch, history.recipe)
+        if history.failure:
+            continue
+        test = evaluate(model, data.test, data, device=device, size=size)
+        history.failure = divergence("test", test.loss, epoch, history.recipe)
         if not history.failure:
-            test = evaluate(model, data.test, data, device=device, size=size)
             train = Score(loss, 100 * accuracy)
             history.epochs.append(epoch_row(epoch, run.learning_rate(), train, test, seconds))

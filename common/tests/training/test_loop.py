@@ -159,6 +159,24 @@ def test_a_loss_that_is_no_number_stops_the_run(data):
     assert history.seconds > 0
 
 
+def test_weights_that_the_last_update_made_no_numbers_stop_the_run(data, monkeypatch):
+    step = loop.TrainingState.step
+
+    def breaking(run, x, y):
+        found = step(run, x, y)
+        if run.done == run.steps:
+            with torch.no_grad():
+                next(run.model.parameters()).fill_(torch.nan)
+        return found
+
+    monkeypatch.setattr(loop.TrainingState, "step", breaking)
+    model = seeded_model("course", "batch", data, seed=1)
+    with pytest.raises(Diverged, match="The test loss became nan in epoch 2") as caught:
+        fit(model, data, RECIPE, progress="none")
+    assert len(caught.value.history.epochs) == 1
+    assert not caught.value.history.finished
+
+
 def test_too_few_images_for_a_batch(data):
     few = replace(data, train=ImageSet(data.train.images[:8], data.train.labels[:8]))
     model = seeded_model("course", "batch", few, seed=1)

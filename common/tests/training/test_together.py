@@ -213,6 +213,24 @@ def test_one_that_diverges_does_not_stop_the_others(data):
     assert second.epochs == []
 
 
+def test_one_whose_last_update_made_it_no_number_has_diverged(data, monkeypatch):
+    step = together.TrainingState.step
+
+    def breaking(run, x, y):
+        found = step(run, x, y)
+        if run.done == run.steps:
+            with torch.no_grad():
+                next(run.model.parameters())[1] = torch.nan
+        return found
+
+    monkeypatch.setattr(together.TrainingState, "step", breaking)
+    _, (first, second, third) = trained(data)
+    assert first.finished
+    assert third.finished
+    assert "The test loss became nan in epoch 2" in second.failure
+    assert len(second.epochs) == 1
+
+
 def test_all_that_diverge_end_the_run(data):
     models = networks(data)
     with torch.no_grad():
