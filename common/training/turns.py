@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -121,8 +122,8 @@ def take_turns(
     """Train networks side by side: each gets an epoch, then the next one, until all are done.
 
     Each comes to what ``fit`` would have made of it alone. One whose loss is no number any more
-    is left behind. Whoever interrupts it keeps the whole epochs there are, and one sentence says
-    which.
+    is left behind. Whoever interrupts it keeps the whole epochs there are, the networks as they
+    were after these, and one sentence says which.
 
     Args:
         models: by name, a norm's kind where it is one. They must have the same layers but for
@@ -161,7 +162,8 @@ def take_turns(
                 show(turns)
         except KeyboardInterrupt:
             turns.stopped = True
-    for model in models.values():
+    for name, model in models.items():
+        runners[name].state.use_average()
         model.eval()
     if turns.stopped:
         show(turns)
@@ -190,10 +192,16 @@ def _turn(turns: Turns, runner: _Runner, name: str, batches: Batches, data: Imag
     """An epoch of one network, with chance as that network left it: a row more in its history."""
     started = time.perf_counter()
     torch.set_rng_state(runner.random)
+    before = copy.deepcopy(runner.state.evaluated().state_dict())
     try:
         one_epoch(runner.state, runner.history, batches, data, runner.watcher)
     except Diverged:
         return
+    except KeyboardInterrupt:
+        # Half an epoch is in no history. Evaluated are the average's weights, once there is one,
+        # and with these the network ends.
+        runner.state.evaluated().load_state_dict(before)
+        raise
     finally:
         runner.random = torch.get_rng_state()
         runner.history.seconds += time.perf_counter() - started

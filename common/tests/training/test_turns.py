@@ -1,5 +1,6 @@
 """Networks that take turns come to what each comes to alone, and can be stopped."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -9,8 +10,10 @@ from torch import nn
 
 from common.data import Batches, load_images, small
 from common.norms import make_norm
+from common.training.evaluation import evaluate
 from common.training.loop import fit
 from common.training.recipes import Recipe
+from common.training.state import TrainingState
 from common.training.turns import Turns, take_turns, weights_of
 
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
@@ -45,6 +48,14 @@ def pair(data):
     models = {"batch": net(), "none": net("none")}
     turns = run(models, data, show=lambda t: seen.append([*map(len, t.gradients.values())]))
     return models, turns, seen
+
+
+def test_the_average_is_what_each_ends_with_as_alone(data):
+    recipe = replace(RECIPE, batch_size=4, average=0.9)
+    model, alone = net(), net()
+    take_turns({"batch": model}, data, recipe, progress="none")
+    fit(alone, data, recipe, progress="none")
+    assert torch.equal(model[0].weight, alone[0].weight)
 
 
 def test_each_comes_to_what_it_comes_to_alone_dropout_and_all(pair, data):
@@ -104,6 +115,31 @@ def test_stopped_half_way_whole_epochs_are_kept_and_a_sentence_says_which(data, 
     assert said.out.startswith("Stopped. Epochs kept: 2 of batch, 1 of none; what follows works")
     assert said.err == ""
     assert turns.running == []
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("steps", [3, 11, 31, 34])  # of forty; an average from the 31st on
+def test_stopped_within_an_epoch_a_network_is_what_its_last_whole_one_made_it(
+    data, monkeypatch, steps, average
+):
+    step = TrainingState.step
+
+    def stop(state, x, y):
+        if state.done == steps:
+            raise KeyboardInterrupt
+        return step(state, x, y)
+
+    monkeypatch.setattr(TrainingState, "step", stop)
+    model, recipe = net(), replace(RECIPE, epochs=5, batch_size=4, average=average)
+    before = copy.deepcopy(model.state_dict())
+    data = replace(data, quick=False)
+    history = take_turns({"batch": model}, data, recipe, progress="none").histories["batch"]
+    assert len(history.epochs) == steps // 8
+    if history.epochs:
+        last = history.epochs[-1]["test_loss"]
+        assert evaluate(model, data.test, data).loss == last
+    else:
+        assert all(torch.equal(a, before[name]) for name, a in model.state_dict().items())
 
 
 def test_one_that_diverges_is_left_behind(data):
