@@ -243,6 +243,7 @@ def perform_together(
         device=device,
         threads=threads,
         checkpoint=checkpoint,
+        brief=first.brief,
     )
     # All weights before any history: with a history a run counts as done, and those that were left
     # could not go on without it from the checkpoint of all.

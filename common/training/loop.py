@@ -128,7 +128,7 @@ def fit(
         recipe,
         data,
         name=f"{network} {norm}".strip(),
-        tests=[len(images) for images in _test_images(data, recipe, brief)],
+        tests=[len(images) for images in tests_of(data, recipe, brief)],
         checks=0 if brief else len(data.train),
         whole=whole,
     )
@@ -192,7 +192,7 @@ def check_outputs(model: nn.Module, x: Tensor, classes: int) -> None:
         )
 
 
-def _test_images(data: ImageData, recipe: Recipe, brief: bool) -> list[ImageSet]:
+def tests_of(data: ImageData, recipe: Recipe, brief: bool) -> list[ImageSet]:
     """What each epoch is tested with."""
     few = data.test.draw(GLANCE) if brief else data.test
     return [few] * (recipe.epochs - 1) + [data.test]
@@ -276,7 +276,7 @@ def one_epoch(
     seconds, rate = time.perf_counter() - started, run.learning_rate()
     run.end_epoch(loss)  # which may lower the rate for the next one
     watcher.testing(epoch)
-    images = _test_images(data, run.recipe, history.brief)[epoch - 1]
+    images = tests_of(data, run.recipe, history.brief)[epoch - 1]
     test = evaluate(run.evaluated(), images, data, device=device, size=size, watch=watcher.tested)
     # The last update of an epoch shows in no training loss of its own.
     _stop_if_diverged(history, "test", test.loss)

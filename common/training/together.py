@@ -30,7 +30,7 @@ from common import settings
 from common.training.acceleration import Acceleration
 from common.training.evaluation import evaluate
 from common.training.history import History, Score, epoch_row
-from common.training.loop import check_outputs, divergence, make_batches, new_history
+from common.training.loop import check_outputs, divergence, make_batches, new_history, tests_of
 from common.training.progress import Watcher
 from common.training.recipes import Recipe
 from common.training.state import TrainingState
@@ -91,6 +91,7 @@ def fit_together(
     threads: int | None = None,
     progress: str = "lines",
     checkpoint: str | Path | None = None,
+    brief: bool = False,
 ) -> list[History]:
     """Train each model with its own recipe, all at once; the histories in the same order.
 
@@ -115,8 +116,9 @@ def fit_together(
         model.to(device)
     batches = make_batches(models[0], data, recipes[0], device)
     check_outputs(models[0], batches.first()[0], len(data.classes))
+    kind = {"together": len(models), "brief": brief}
     histories = [
-        replace(new_history(model, data, recipe, device, network, norm), together=len(models))
+        replace(new_history(model, data, recipe, device, network, norm), **kind)
         for model, recipe in zip(models, recipes, strict=True)
     ]
     watcher = Watcher(
@@ -124,8 +126,8 @@ def fit_together(
         recipes[0],
         data,
         name=f"{network} {norm}".strip(),
-        tests=[len(data.test)] * recipes[0].epochs,
-        checks=len(data.train),
+        tests=[len(images) for images in tests_of(data, recipes[0], brief)],
+        checks=0 if brief else len(data.train),
     )
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), watcher:
@@ -154,7 +156,7 @@ def fit_together(
     run.model.share_out(models)
     for model, history in zip(models, histories, strict=True):
         model.eval()
-        if not history.failure:
+        if not (brief or history.failure):
             score = evaluate(model, data.train, data, device=device)
             history.train_loss, history.train_accuracy = score
     for history in histories:
@@ -218,11 +220,12 @@ def _one_epoch(
     means = (total / (len(batches) * batches.batch_size)).T.tolist()
     seconds = (time.perf_counter() - started) / len(models)
     run.evaluated().share_out(models)
+    images = tests_of(data, run.recipe, histories[0].brief)[epoch - 1]
     for model, history, (loss, accuracy) in zip(models, histories, means, strict=True):
         history.failure = history.failure or divergence("training", loss, epoch, history.recipe)
         if history.failure:
             continue
-        test = evaluate(model, data.test, data, device=device, size=size)
+        test = evaluate(model, images, data, device=device, size=size)
         history.failure = divergence("test", test.loss, epoch, history.recipe)
         if not history.failure:
             train = Score(loss, 100 * accuracy)

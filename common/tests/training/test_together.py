@@ -167,6 +167,27 @@ def test_runs_as_one_learn_what_they_learn_alone(data):
         assert found.accuracy == history.test_accuracy
 
 
+def test_brief_runs_are_tested_as_brief_ones_alone(tmp_path, monkeypatch):
+    tested, real = [], together.evaluate
+    monkeypatch.setattr(loop, "GLANCE", 10)
+    monkeypatch.setattr(
+        together,
+        "evaluate",
+        lambda m, images, *a, **k: tested.append(len(images)) or real(m, images, *a, **k),
+    )
+    recipe = replace(MUON, optimiser="sgd", batch_size=64)
+    runs = [
+        Run("plain-11k", "group", replace(recipe, seed=seed), data="shapes", brief=True)
+        for seed in (1, 2)
+    ]
+    histories = run_all(runs, tmp_path, jobs=1, together=2)
+    assert tested == [10, 10, 100, 100]
+    for history in histories:
+        assert history.finished
+        assert history.brief
+        assert history.train_accuracy is None
+
+
 def test_the_callers_random_state_is_left_alone(data):
     torch.manual_seed(5)
     expected = torch.rand(1)
