@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from common import settings
 from common.data import first_images, hold_out, is_cifar10
-from common.experiments.weights import load_weights, save_weights
+from common.experiments.weights import has_weights, load_weights, save_weights
 from common.experiments.workers import alone, end_with
 from common.files import check_folder, check_target, discard, remove_left_over
 from common.training import Diverged, History, Overview, Recipe, fit, seeded_model
@@ -396,7 +396,9 @@ def _holds(run: Run, data: ImageData, path: Path) -> bool:
     same = same and kept.recipe == (run.recipe.shortened() if settings.quick() else run.recipe)
     if not same or kept.other_images(*describe_images(run, data)):
         return False
-    return bool(kept.failure) or (kept.finished and path.with_suffix(".safetensors").exists())
+    return bool(kept.failure) or (
+        kept.finished and has_weights(path.with_suffix(".safetensors"), kept)
+    )
 
 
 def _path(run: Run, folder: Path) -> Path:
@@ -479,4 +481,6 @@ def is_done(run: Run, folder: Path, weights: bool) -> bool:
         )
     if history.failure:
         return True
-    return history.finished and (not weights or path.with_suffix(".safetensors").exists())
+    return history.finished and (
+        not weights or has_weights(path.with_suffix(".safetensors"), history)
+    )

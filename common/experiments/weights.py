@@ -23,17 +23,13 @@ _WRAPPERS = ("module.", "_orig_mod.")  # before every name: DataParallel's, torc
 def save_weights(model: nn.Module, path: Path, history: History, data: ImageData) -> Path:
     """Write the model's parameters and buffers as safetensors, with what they are.
 
-    The file says of which network, norm, seed and data set, the names of the classes in the order
-    of the outputs, and has a checksum over all of it. Raises ``OSError`` if it cannot be written.
+    The file says of which network, norm, seed and data set, the last test loss, the names of the
+    classes in the order of the outputs, and has a checksum over all of it. ``history`` has an epoch
+    at least. Raises ``OSError`` if it cannot be written.
     """
     from safetensors.torch import save_file
 
-    about = {
-        "network": history.network,
-        "norm": history.norm,
-        "dataset": history.dataset,
-        "fingerprint": history.fingerprint,
-        "seed": str(history.seed),
+    about = _run_of(history) | {
         "classes": str(len(data.classes)),
         "class_names": json.dumps(data.classes, ensure_ascii=False),
         "image_size": str(data.train.images.shape[-1]),
@@ -43,6 +39,30 @@ def save_weights(model: nn.Module, path: Path, history: History, data: ImageData
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=about)
     return path
+
+
+def _run_of(history: History) -> dict[str, str]:
+    """What a weights file says of its run; no other run ends with the same test loss."""
+    return {
+        "network": history.network,
+        "norm": history.norm,
+        "dataset": history.dataset,
+        "fingerprint": history.fingerprint,
+        "seed": str(history.seed),
+        "test_loss": str(history.column("test_loss")[-1]),
+    }
+
+
+def has_weights(path: Path, history: History) -> bool:
+    """Whether ``path`` holds the weights of this run, as far as they say whose they are.
+
+    A process killed before it has written its history leaves weights beside that of another run.
+    """
+    try:
+        about, _ = _read(path)
+    except ValueError:
+        return False
+    return all(about.get(name, value) == value for name, value in _run_of(history).items())
 
 
 def _checksum(about: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:

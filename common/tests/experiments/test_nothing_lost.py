@@ -364,6 +364,43 @@ def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch,
     assert sorted(path.name for path in out.parent.iterdir()) == ["mine.json", "mine.safetensors"]
 
 
+@pytest.mark.parametrize("option", [["--norm", "group"], ["--learning-rate", "0.01"]])
+def test_weights_of_a_killed_run_are_not_taken_for_those_of_the_one_before(
+    tmp_path, monkeypatch, option
+):
+    out = tmp_path / "mine.json"
+    command = ["train", "--data", "shapes", "--epochs", "1", "--out", str(out)]
+    assert cli.main(command) == 0
+    before = out.read_text(), out.with_suffix(".safetensors").read_bytes()
+
+    def killed(*_):
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "save", killed)
+        with pytest.raises(SystemExit):
+            cli.main([*command, *option])
+    assert out.read_text() == before[0]
+    assert out.with_suffix(".safetensors").read_bytes() != before[1]
+    assert cli.main(command) == 2  # the other run, which is all but done, can still be gone on with
+    (tmp_path / ".mine.checkpoint").unlink()
+    assert cli.main(command) == 0
+    kept = experiments.load_weights(out.with_suffix(".safetensors"))[1]
+    history = History.load(out)
+    assert (kept["norm"], kept["test_loss"]) == ("batch", str(history.epochs[-1]["test_loss"]))
+
+
+def test_a_run_beside_weights_of_another_lacks_its_own(copy):
+    path = copy / "course-batch-seed1.safetensors"
+    assert runs.is_done(RUN, copy, weights=True)
+    history = replace(History.load(copy / f"{RUN.name}.json"), norm="group")
+    weights.save_weights(seeded_model("course", "group", data := few(), 1), path, history, data)
+    assert not runs.is_done(RUN, copy, weights=True)
+    path.write_bytes(b"no weights at all")
+    assert not runs.is_done(RUN, copy, weights=True)
+    assert runs.is_done(RUN, copy, weights=False)
+
+
 @pytest.mark.parametrize(
     ("command", "option"),
     [("benchmark", "--out"), ("compare", "--out"), ("search", "--log"), ("search", "--out")],
