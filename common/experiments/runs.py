@@ -17,8 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
 
 from common import settings
 from common.data import first_images, hold_out, is_cifar10
@@ -102,9 +105,9 @@ def run_all(
             the same images, and on no stand-in.
 
     Raises:
-        ValueError: two runs of one name; a file of that name that holds a different run, or one of
-            another seed on other images; a stand-in where none will do; ``together`` or ``jobs``
-            below 1.
+        ValueError: two runs of one name; a file of that name that holds a different run, one of a
+            network that has changed since, or one of another seed on other images; a stand-in
+            where none will do; ``together`` or ``jobs`` below 1.
         OSError: a folder that cannot be written to.
     """
     import joblib
@@ -143,6 +146,8 @@ def run_all(
         if key not in described:
             described[key] = describe_images(run, images[run.data, run.jpeg])
         check_images(run, described[key], folder_of(run))
+    for run in runs:
+        check_network(run, folder_of(run), images.get((run.data, run.jpeg)))
     work = [_work(run, images[run.data, run.jpeg]) for run in missing]
     options = {"threads": threads, "device": device}
     if jobs == 1 and len(groups) == len(missing):
@@ -393,6 +398,7 @@ def _holds(run: Run, data: ImageData, path: Path) -> bool:
         return False
     kept = History.load(path)
     same = (kept.network, kept.norm) == (run.network, run.norm)
+    same = same and kept.parameters == parameters_of(run, data)
     same = same and kept.recipe == (run.recipe.shortened() if settings.quick() else run.recipe)
     if not same or kept.other_images(*describe_images(run, data)):
         return False
@@ -457,6 +463,33 @@ def check_images(run: Run, images: Described, folder: Path) -> None:
                 f"{path} holds a run on other images ({different}). Choose another folder, or "
                 "delete the file to train again."
             )
+
+
+def parameters_of(run: Run, data: ImageData | None = None) -> int:
+    """The number of parameters of the run's network for these images, by default CIFAR-10's."""
+    from common.networks import build, count_parameters
+
+    make, options = run.builder or partial(build, run.network), {}
+    if data:
+        options = {"classes": len(data.classes), "image_size": data.train.images.shape[-1]}
+    with torch.random.fork_rng(devices=[]):
+        return count_parameters(make(norm=run.norm, **options))
+
+
+def check_network(run: Run, folder: Path, data: ImageData | None = None) -> None:
+    """Raise ``ValueError`` if ``folder`` holds this run of a network that has changed since.
+
+    ``data`` are its images, by default CIFAR-10's.
+    """
+    path = _path(run, folder)
+    if not path.exists():
+        return
+    there, here = _history(run, folder).parameters, parameters_of(run, data)
+    if there != here:
+        raise ValueError(
+            f"{path} was trained with a {run.network} network of {there:,} parameters; it has "
+            f"{here:,} now. Delete the file, or choose another folder."
+        )
 
 
 def is_done(run: Run, folder: Path, weights: bool) -> bool:

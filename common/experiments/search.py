@@ -25,15 +25,14 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from functools import partial
 from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.data import load_images
-from common.experiments.runs import Run, refuse_stand_in, run_all
+from common.experiments.runs import Run, parameters_of, refuse_stand_in, run_all
 from common.files import check_target, locked, write_atomically
-from common.networks import CANDIDATES, build, count_parameters
+from common.networks import CANDIDATES
 from common.settings import ROOT, quick
 from common.training import SHARED, Recipe
 
@@ -163,31 +162,16 @@ def perform(
     """Perform the runs that ``folder`` does not hold yet; a row for each of all, in order.
 
     ``stand_in`` says whether the built-in images will do where CIFAR-10 cannot be had; ``jobs``
-    and ``device`` are those of ``run_all``.
-
-    Raises ``ValueError`` if a file of the folder is of a network that has changed since.
+    and ``device`` are those of ``run_all``, which says what is raised.
     """
     images = {name: load_images(name) for name in {run.data for run in runs}}
     if not stand_in:
         for data in images.values():
             refuse_stand_in(data)
-    classes = {name: len(data.classes) for name, data in images.items()}
     # Counted first: a norm that does not fit is found before anything is trained.
-    counts = [_parameters(run, classes[run.data]) for run in runs]
+    counts = [parameters_of(run, images[run.data]) for run in runs]
     histories = run_all(runs, folder, jobs=jobs, device=device)
-    for run, history, count in zip(runs, histories, counts, strict=True):
-        if history.parameters != count:
-            raise ValueError(
-                f"{folder / run.name}.json was trained with a {run.network} network of "
-                f"{history.parameters:,} parameters; it has {count:,} now. Delete the file, or "
-                "choose another folder."
-            )
     return list(map(as_row, runs, histories, counts))
-
-
-def _parameters(run: Run, classes: int) -> int:
-    make = run.builder or partial(build, run.network)
-    return count_parameters(make(norm=run.norm, classes=classes))
 
 
 @dataclass(frozen=True)

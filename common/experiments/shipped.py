@@ -243,6 +243,7 @@ def _train_and_keep(
     run = runs.Run(network, norm, course_recipe(norm, seed))
     folder = RUNS / "lessons" / re.sub(r"\W+", "-", data.title).strip("-").lower()
     runs.check_images(run, runs.describe_images(run, data), folder)
+    runs.check_network(run, folder, data)
     if runs.is_done(run, folder, weights=True):
         print(f"Loaded your own run from {folder / run.name}.json; delete it to train again.")
     else:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,47 @@ def test_a_run_without_a_fingerprint_is_told_by_title_and_numbers(copy, no_train
     replace(old, test_images=7).save(path)
     with pytest.raises(ValueError, match="7 to test"):
         run_all([RUN], copy, jobs=1)
+
+
+def age(path):
+    """Make a kept run one of a network that had another parameter."""
+    old = History.load(path)
+    return replace(old, parameters=old.parameters - 1).save(path)
+
+
+def test_runs_of_a_network_that_has_changed_are_not_taken(copy, no_training):
+    age(copy / "course-batch-seed1.json")
+    with pytest.raises(ValueError, match=r"seed1\.json was trained with a course network of .*now"):
+        run_all([RUN], copy, jobs=1)
+
+
+def test_a_lesson_does_not_take_its_run_of_a_network_that_has_changed(
+    copy, no_training, monkeypatch
+):
+    monkeypatch.setattr(shipped, "RUNS", copy)
+    monkeypatch.setattr("common.training.course_recipe", lambda *_: RECIPE)
+    place = copy / "lessons" / "shapes-quick-mode" / "course-batch-seed1.json"
+    place.parent.mkdir(parents=True)
+    age((copy / place.name).rename(place))
+    with pytest.raises(ValueError, match="was trained with a course network"):
+        shipped.train_or_load("batch", load_images("shapes"))
+
+
+def test_what_is_shipped_of_a_network_that_has_changed_is_not_taken(copy, monkeypatch, capsys):
+    monkeypatch.setenv("NORMS_QUICK", "0")
+    monkeypatch.setattr("common.data.load_images", None)  # looking would now fail
+    kept = experiments.weights_of(experiments.shipped_run("course", "batch")).with_suffix(".json")
+    age(Path(shutil.copy(kept, copy)))
+    monkeypatch.setattr(shipped, "results_folder", lambda _: copy)
+    seed = str(History.load(kept).seed)
+    assert cli.main(["accuracy", "--norms", "batch", "--seeds", seed]) == 2
+    assert f"{kept.name} was trained with a course network" in capsys.readouterr().err
+
+
+def test_train_replaces_its_run_of_a_network_that_has_changed(copy):
+    path = age(copy / "course-batch-seed1.json")
+    runs.perform_to(RUN, path)
+    assert runs.parameters_of(RUN, load_images("shapes")) == History.load(path).parameters
 
 
 def few():
