@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +26,8 @@ def save_weights(model: nn.Module, path: Path, history: History, data: ImageData
     """Write the model's parameters and buffers as safetensors, with what they are.
 
     The file says of which network, norm, seed and data set, the last test loss, the names of the
-    classes in the order of the outputs, and has a checksum over all of it. ``history`` has an epoch
-    at least. Raises ``OSError`` if it cannot be written.
+    classes in the order of the outputs and what the images are normalised with, and has a checksum
+    over all of it. ``history`` has an epoch at least. Raises ``OSError`` if it cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -33,6 +35,8 @@ def save_weights(model: nn.Module, path: Path, history: History, data: ImageData
         "classes": str(len(data.classes)),
         "class_names": json.dumps(data.classes, ensure_ascii=False),
         "image_size": str(data.train.images.shape[-1]),
+        "mean": json.dumps(data.mean),
+        "std": json.dumps(data.std),
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     about["checksum"] = _checksum(about, tensors)
@@ -189,6 +193,9 @@ def try_weights(
 ) -> Tested:
     """The network in a weights file on the test images of a data set, as ``load_images`` takes it.
 
+    They are normalised as the training images were, where the file says how. A line on stderr says
+    so if they are of another size.
+
     Raises ``ValueError`` if its classes are not those of the images, if these are a stand-in for
     the ones asked for (but in quick mode), and what ``load_weights`` raises.
     """
@@ -209,7 +216,17 @@ def try_weights(
             + f", and {images.title} has {len(here)} ({_listed(here)}): name the images it was "
             "trained on (--data)."
         )
+    if "mean" in about:  # files of the time before it was kept do without
+        mean, std = (tuple(json.loads(about[name])) for name in ("mean", "std"))
+        images = replace(images, mean=mean, std=std)
     score = evaluate(model, images.test, images, device=settings.pick_device(device))
+    here, there = str(images.test.images.shape[-1]), about["image_size"]
+    if here != there and "checksum" in about:  # without one the size is but taken to be this
+        print(
+            f"The network was trained on images {there} pixels wide, and these are {here} wide: "
+            "the accuracy may suffer from that alone.",
+            file=sys.stderr,
+        )
     return Tested(about, images, score)
 
 

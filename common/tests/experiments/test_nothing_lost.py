@@ -276,6 +276,44 @@ def test_weights_for_other_classes_are_not_tested(trained, monkeypatch, capsys):
     assert "could not be had. The weights are not tested" in capsys.readouterr().err
 
 
+def test_images_are_normalised_as_those_that_were_trained_on(trained, monkeypatch):
+    path = trained / "course-batch-seed1.safetensors"
+    data = load_images("shapes")
+    serve(monkeypatch, replace(data, mean=(0.1,) * 3, std=(0.9,) * 3))  # of other training images
+    _, tested, score = experiments.try_weights(path, "shapes")
+    assert (tested.mean, tested.std) == (data.mean, data.std)
+    assert score.loss == History.load(path.with_suffix(".json")).epochs[-1]["test_loss"]
+
+
+def test_weights_that_do_not_say_how_to_normalise_are_tested_as_they_were(trained, monkeypatch):
+    path = trained / "course-batch-seed1.safetensors"
+    read = weights.load_weights
+
+    def older(*arguments):
+        net, about = read(*arguments)
+        return net, {name: about[name] for name in about.keys() - {"mean", "std"}}
+
+    monkeypatch.setattr(weights, "load_weights", older)
+    serve(monkeypatch, replace(load_images("shapes"), mean=(0.1,) * 3))
+    assert experiments.try_weights(path, "shapes").data.mean == (0.1,) * 3
+
+
+def test_images_of_another_size_are_told_or_refused(trained, tmp_path, monkeypatch, capsys):
+    path, data = trained / "course-batch-seed1.safetensors", few()
+    one_size = seeded_model("plain-18k", "batch", data, 1)
+    history = replace(History.load(path.with_suffix(".json")), network="plain-18k")
+    fixed = weights.save_weights(one_size, tmp_path / "fixed.safetensors", history, data)
+    assert cli.main(["evaluate", "--data", "shapes", "--weights", str(path)]) == 0
+    assert capsys.readouterr().err == ""
+    serve(monkeypatch, replace(data, test=replace(data.test, images=data.test.images[..., 4:, 4:])))
+    assert cli.main(["evaluate", "--data", "shapes", "--weights", str(path)]) == 0
+    assert "trained on images 32 pixels wide, and these are 28 wide" in capsys.readouterr().err
+    assert cli.main(["evaluate", "--data", "shapes", "--weights", str(fixed)]) == 2
+    error = capsys.readouterr().err
+    assert "built for images of 32×32 pixels" in error
+    assert "may suffer" not in error
+
+
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
 def test_a_learner_s_own_weights_load_once_they_are_named(trained, tmp_path, capsys, prefix):
     tensors = load_file(trained / "course-batch-seed1.safetensors")
