@@ -13,6 +13,7 @@ Every worker then needs this package and the same folder, for instance on a shar
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -376,8 +377,9 @@ def _keep_weights(
 def perform_to(run: Run, out: Path, *, device: str | None = None) -> History:
     """One run into the file ``out``, its weights beside it; what it holds already is loaded.
 
-    Only new files, and those that another run left there, are replaced. Raises ``OSError`` or
-    ``ValueError`` before anything is trained if the files cannot be written or are somebody else's.
+    Only new files, and those that another run left there, are replaced; a line on stderr says which
+    run. Raises ``OSError`` or ``ValueError`` before anything is trained if the files cannot be
+    written or are somebody else's.
     """
     from common.data import load_images
 
@@ -388,6 +390,10 @@ def perform_to(run: Run, out: Path, *, device: str | None = None) -> History:
     run, data = replace(run, file=out.stem), load_images(run.data)
     with alone([out]):
         if not _holds(run, data, out):
+            if out.exists():
+                there = History.load(out)
+                what = f"{there.network} {there.norm}, seed {there.seed}, {there.dataset}"
+                print(f"{out} held a run ({what}), which is replaced.", file=sys.stderr)
             perform(run, data, out.parent, device=device, weights=True)
     return History.load(out)
 

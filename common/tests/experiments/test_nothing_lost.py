@@ -21,7 +21,7 @@ from common import cli, experiments, files, settings
 from common.data import load_images
 from common.experiments import runs, shipped, weights
 from common.experiments.laboratory.declare import label
-from common.experiments.laboratory.kept import Line, keep, load
+from common.experiments.laboratory.kept import Images, Line, keep, load
 from common.experiments.runs import Run, run_all
 from common.experiments.workers import end_with
 from common.settings import LESSONS, ROOT
@@ -439,7 +439,9 @@ def test_train_keeps_history_and_weights_where_it_is_told(tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(runs, "fit", None)  # training would now fail
         assert cli.main([*command, "0.01"]) == 0
+    assert "replaced" not in capsys.readouterr().err
     assert cli.main([*command, "0.02"]) == 0  # an earlier run may be replaced
+    assert "held a run (course batch, seed 1, shapes" in capsys.readouterr().err
     assert History.load(out).recipe.learning_rate == 0.02
     assert sorted(path.name for path in out.parent.iterdir()) == ["mine.json", "mine.safetensors"]
 
@@ -590,7 +592,7 @@ def test_a_disk_without_locks_stops_nothing(copy, tmp_path, monkeypatch, problem
     assert history.finished
     line = Line(label(TOY.conditions[0]), 1, {"test": 1.0}, 1.0)
     with pytest.warns(UserWarning, match="without locks"):
-        keep(TOY, tmp_path / "toy.jsonl", line, "images", "1")
+        keep(TOY, tmp_path / "toy.jsonl", line, Images("images"), "1")
     assert load(TOY, tmp_path / "toy.jsonl").lines == [line]
 
 
