@@ -47,7 +47,7 @@ def search_section(results: Results, most: int = 12) -> str:
         "part of the training images and judged on 5,000 others; the test images played no part. "
         f"Data set, where the notes name no other: {search.LOGGED_DATASET}. The longest runs "
         "first, then the best. Train %: running average of the last epoch. CPU s: of one thread, "
-        "beside other runs."
+        "beside other runs. Times on the clock are of days on which the machine differed in speed."
     )
     return f"{text}\n\n{note}"
 
