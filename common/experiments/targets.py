@@ -84,9 +84,14 @@ def seconds_to(measured: dict[str, Any], way: str, target: float) -> float | Non
     """
     if way == "race":
         return median(measured["cost"]["race"]) if target <= TARGET else None
+    cost, epochs = epoch_cost(measured, way), measured["epochs"][way][f"{target:g}"]
+    return None if epochs is None or cost is None else epochs * cost
+
+
+def epoch_cost(measured: dict[str, Any], way: str) -> float | None:
+    """Seconds of an epoch with ``course`` or ``source`` (its best ``DataLoader``), if measured."""
     costs = [median(v) for name, v in measured["cost"].items() if name.partition(",")[0] == way]
-    epochs = measured["epochs"][way][f"{target:g}"]
-    return None if epochs is None or not costs else epochs * min(costs)
+    return min(costs, default=None)
 
 
 def run(norms: Sequence[str], plan: Plan) -> dict[str, Any]:

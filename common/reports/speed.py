@@ -196,13 +196,23 @@ def targets_goal(results: dict[str, Any]) -> str:
         times = _sooner(_seconds(results["targets"], target))
         words = " / ".join(_number(v, ".1f") for v in times)
         fine = all(v is not None and v >= goal for v in times)
-        parts.append(
-            f"{goal} times sooner at {target:g} %: {words}; {'reached' if fine else 'missed'}."
-        )
+        came = "reached" if fine else f"missed: {_what_it_takes(results['targets'], target)}"
+        parts.append(f"{goal} times sooner at {target:g} %: {words}; {came}.")
     return (
         "The goals, a figure a norm (*never*: the rival does not get there with that norm, or "
         f"some seed of ours does not): {' '.join(parts)}"
     )
+
+
+def _what_it_takes(norms: dict[str, Any], target: float) -> str:
+    """Epochs to the target, and what one costs: what the ratio of both ways is made of."""
+
+    def words(way: str) -> str:
+        epochs = (_number(m["epochs"][way][f"{target:g}"], "g") for m in norms.values())
+        costs = (_number(targets.epoch_cost(m, way), ".0f") for m in norms.values())
+        return f"{' / '.join(epochs)} epochs of {' / '.join(costs)} s"
+
+    return f"the course's recipe takes {words('course')}, the rival's {words('source')}"
 
 
 def _seconds(norms: dict[str, Any], target: float) -> dict[str, list[float | None]]:

@@ -52,8 +52,12 @@ def test_the_report_gives_the_sooner_of_ours_and_says_never(results):
     sooner = [row[-2:] for row in rows if row[:2] == ["times", "sooner"]]
     assert sooner == [["9.0", "13.5"], ["7.7", "never"]]  # 270 / 30, 1080 / 80; 540 / 70
     goal = speed.targets_goal(results)
-    assert "10 times sooner at 70 %: 9.0 / 13.5; missed." in goal
-    assert "5 times sooner at 78.35 %: 7.7 / never; missed." in goal
+    assert (
+        "10 times sooner at 70 %: 9.0 / 13.5; missed: the course's recipe takes 4 / 4 epochs of "
+        "10 / 20 s, the rival's 9 / 18 epochs of 30 / 60 s." in goal
+    )
+    assert "7.7 / never; missed: the course's recipe takes 7 / 8 epochs of 10 / 20 s" in goal
+    assert "the rival's 18 / never epochs of 30 / 60 s." in goal
 
 
 def test_everything_is_measured_on_this_machine(few_images):
