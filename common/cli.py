@@ -596,7 +596,7 @@ def study(options: argparse.Namespace) -> int:
 
     With ``--again`` ends with 1 where a run done again gives other numbers.
     """
-    from common import reports
+    from common import reports, settings
     from common.experiments import laboratory
     from common.files import check_pictures
 
@@ -608,6 +608,7 @@ def study(options: argparse.Namespace) -> int:
     if options.list or not wanted:
         print(reports.study_list(laboratory.find_studies(options.studies)))
         return 0
+    settings.pick_device(options.device)  # named wrongly it is refused, even where nothing is run
     studies = laboratory.find_studies([] if options.all else options.studies)
     if options.all and (out := [s for s in studies if not laboratory.can_run_on(s, options.data)]):
         names = ", ".join(one.name for one in out)

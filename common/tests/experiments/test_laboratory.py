@@ -233,6 +233,12 @@ def test_a_cluster_is_for_runs(capsys):
     assert "--dask sends runs" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_refused_where_nothing_is_run(tmp_path, capsys):
+    command = ["study", "curves", "--show", "--out", str(tmp_path), "--device", "cpu:7"]
+    assert cli.main(command) == 2
+    assert "cpu:7" in capsys.readouterr().err
+
+
 def test_results_are_looked_for_in_a_folder(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert cli.main(["study", "curves", "--show", "--out", str(tmp_path / "file")]) == 2
