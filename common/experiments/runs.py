@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,7 +26,7 @@ import torch
 from common import settings
 from common.data import first_images, hold_out, is_cifar10
 from common.experiments.weights import has_weights, load_weights, save_weights
-from common.experiments.workers import alone, end_with
+from common.experiments.workers import alone, end_with, none_killed
 from common.files import check_folder, check_target, discard, remove_left_over
 from common.training import Diverged, History, Overview, Recipe, fit, seeded_model
 
@@ -161,25 +160,23 @@ def run_all(
                 perform_once(run, data, target, weights=wanted(run), whole=whole, **options)
         return [_history(run, folder_of(run)) for run in runs]
     print(f"{len(missing)} runs, {jobs} at a time.", flush=True)
-    try:
-        with _view(missing, work, folder_of(missing[0])) as whole, whole.watching():
-            joblib.Parallel(n_jobs=jobs)(
-                joblib.delayed(_perform_group)(
-                    group,
-                    images[group[0].data, group[0].jpeg],
-                    [folder_of(run) for run in group],
-                    parent=os.getpid(),
-                    weights=[wanted(run) for run in group],
-                    views=[whole.member(missing.index(run)) for run in group],
-                    **options,
-                )
-                for group in groups
+    with (
+        none_killed("from the last whole epochs"),
+        _view(missing, work, folder_of(missing[0])) as whole,
+        whole.watching(),
+    ):
+        joblib.Parallel(n_jobs=jobs)(
+            joblib.delayed(_perform_group)(
+                group,
+                images[group[0].data, group[0].jpeg],
+                [folder_of(run) for run in group],
+                parent=os.getpid(),
+                weights=[wanted(run) for run in group],
+                views=[whole.member(missing.index(run)) for run in group],
+                **options,
             )
-    except BrokenProcessPool as error:
-        raise OSError(
-            "A process that trained was ended from outside, perhaps for lack of memory. The same "
-            "command goes on from the last whole epochs; with --jobs 1 it takes the least memory."
-        ) from error
+            for group in groups
+        )
     return [_history(run, folder_of(run)) for run in runs]
 
 

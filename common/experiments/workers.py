@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from common.files import locked
@@ -35,6 +36,18 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name=name).start()
+
+
+@contextlib.contextmanager
+def none_killed(goes_on: str) -> Iterator[None]:
+    """Raise a plain ``OSError`` where a worker is killed; ``goes_on``: from where, if run again."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise OSError(
+            "A process that trained was ended from outside, perhaps for lack of memory. The same "
+            f"command goes on {goes_on}; with --jobs 1 it takes the least memory."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +35,7 @@ from common.experiments.laboratory.kept import (
     load,
 )
 from common.experiments.runs import refuse_other_images, refuse_stand_in
-from common.experiments.workers import end_with
+from common.experiments.workers import end_with, none_killed
 from common.files import check_folder
 from common.training import Acceleration
 
@@ -242,14 +241,8 @@ def _performed(
         import joblib
 
         parallel = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-        try:
+        with none_killed("with the runs that are missing"):
             yield from parallel(joblib.delayed(_task)(*run, **where) for run in missing)
-        except BrokenProcessPool as error:
-            raise OSError(
-                "A process that ran a study was ended from outside, perhaps for lack of memory. "
-                "The same command goes on with the runs that are missing; with --jobs 1 it takes "
-                "the least memory."
-            ) from error
         return
     try:
         from distributed import Client, as_completed
