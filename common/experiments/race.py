@@ -14,7 +14,7 @@ from common.training import History
 
 RACE_FILE = ROOT / "common" / "results" / "race.csv"
 # Races that differ in one of these are not seeds of the same race.
-_ALIKE = "network", "parameters", "epochs", "sizes", "batch_size", "learning_rate", "dataset"
+_ALIKE = "network", "epochs", "sizes", "batch_size", "learning_rate", "dataset"
 
 
 def race_row(history: History) -> dict[str, object]:
